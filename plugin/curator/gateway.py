@@ -1,0 +1,346 @@
+"""The Orthanc that Curator lives in: its REST API, files, labels, metadata, metrics and audit log.
+
+Calls go to the core's own routes, never through other plugins, and never over HTTP: an HTTP call to
+oneself would land in the callback that made it. Whatever the SDK raises leaves here as a
+``CuratorError``.
+"""
+
+import json
+import logging
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from enum import StrEnum
+from functools import cached_property
+from typing import Any, TypeVar
+from urllib.parse import quote
+
+from curator.errors import Conflict, CoreError, CuratorError, ErrorCode
+from curator.sdk import Sdk
+
+logger = logging.getLogger(__name__)
+
+#: First number of metadata and attachments that belong to users, not to the core.
+FIRST_USER_NUMBER = 1024
+
+T = TypeVar("T")
+
+Json = Any  # an answer of the core, taken apart at once by the methods below
+
+
+class Level(StrEnum):
+    """Levels of the DICOM model of the real world, named as in the core's JSON."""
+
+    PATIENT = "Patient"
+    STUDY = "Study"
+    SERIES = "Series"
+    INSTANCE = "Instance"
+
+    @property
+    def collection(self) -> str:
+        """First component of the level's URIs: ``patients``, ``studies``, ``series``, and so on."""
+        return _COLLECTIONS[self]
+
+
+_COLLECTIONS = {
+    Level.PATIENT: "patients",
+    Level.STUDY: "studies",
+    Level.SERIES: "series",
+    Level.INSTANCE: "instances",
+}
+
+
+@dataclass(frozen=True)
+class Attachment:
+    """A file attached to a resource, by the number of its content type."""
+
+    number: int
+    uuid: str
+
+
+@dataclass(frozen=True)
+class Resource:
+    """A stored patient, study, series or instance, as ``/tools/find`` tells it.
+
+    ``metadata`` maps names to values, the core's own included; ``tags`` are the main DICOM tags by
+    keyword; ``parent`` is the Orthanc identifier one level up, empty for a patient.
+    """
+
+    level: Level
+    orthanc_id: str
+    parent: str
+    tags: dict[str, str]
+    metadata: dict[str, str]
+    labels: tuple[str, ...]
+    attachments: tuple[Attachment, ...]
+
+    @property
+    def file_uuid(self) -> str:
+        """Storage identifier of the DICOM file, which changes when the instance is overwritten."""
+        return next((file.uuid for file in self.attachments if file.number == 1), "")
+
+
+@dataclass(frozen=True)
+class Stored:
+    """What the core answered to a new instance."""
+
+    orthanc_id: str
+    status: str
+
+
+class Gateway:
+    """Typed access to the core.
+
+    Parameters
+    ----------
+    sdk : Sdk
+        The module ``orthanc``.
+    """
+
+    def __init__(self, sdk: Sdk) -> None:
+        self._sdk = sdk
+
+    # REST, as it is
+
+    def get(self, uri: str) -> bytes:
+        """Call a built-in GET route."""
+        return self._call(self._sdk.RestApiGet, uri)
+
+    def post(self, uri: str, body: bytes) -> bytes:
+        """Call a built-in POST route."""
+        return self._call(self._sdk.RestApiPost, uri, body)
+
+    def put(self, uri: str, body: bytes) -> bytes:
+        """Call a built-in PUT route."""
+        return self._call(self._sdk.RestApiPut, uri, body)
+
+    def delete(self, uri: str) -> None:
+        """Call a built-in DELETE route."""
+        self._call(self._sdk.RestApiDelete, uri)
+
+    def get_json(self, uri: str) -> Json:
+        """Call a built-in GET route that answers JSON."""
+        return json.loads(self.get(uri))
+
+    def post_json(self, uri: str, body: object) -> Json:
+        """Call a built-in POST route that takes and answers JSON."""
+        return json.loads(self.post(uri, json.dumps(body).encode()))
+
+    # Resources
+
+    def exists(self, level: Level, orthanc_id: str) -> bool:
+        """Tell whether a resource is stored."""
+        try:
+            self.get(uri(level, orthanc_id))
+        except CoreError as error:
+            if error.unknown_resource:
+                return False
+            raise
+        return True
+
+    def resource(self, level: Level, orthanc_id: str) -> Resource | None:
+        """Read one patient, study or series, or None if there is no such resource."""
+        found = self._find(level, level, orthanc_id, since=0)
+        return found[0] if found else None
+
+    def descendants(self, level: Level, ancestor: Level, orthanc_id: str) -> list[Resource]:
+        """Read all resources of a level below a patient, study or series.
+
+        A server may cap what ``/tools/find`` answers (``LimitFindResults``), so the answer is
+        counted against the statistics of the ancestor, and read on until it is whole.
+
+        Raises
+        ------
+        Conflict
+            If the children change while they are read.
+        """
+        statistics = self.get_json(f"{uri(ancestor, orthanc_id)}/statistics")
+        expected = int(statistics[f"Count{level.collection.capitalize()}"])
+        found: dict[str, Resource] = {}
+        while page := self._find(level, ancestor, orthanc_id, since=len(found)):
+            found.update((resource.orthanc_id, resource) for resource in page)
+            if len(found) >= expected:
+                break
+        if len(found) != expected:
+            raise Conflict(
+                f"{ancestor} {orthanc_id} changes while it is read:"
+                f" {expected} {level.collection} were announced, {len(found)} were found"
+            )
+        return list(found.values())
+
+    def _find(self, level: Level, ancestor: Level, orthanc_id: str, since: int) -> list[Resource]:
+        found = self.post_json(
+            "/tools/find",
+            {
+                "Level": level,
+                "Query": {},
+                f"Parent{ancestor}": orthanc_id,
+                "ResponseContent": ["MainDicomTags", "Metadata", "Labels", "Attachments", "Parent"],
+                "Since": since,
+            },
+        )
+        return [_resource(level, item) for item in found]
+
+    # Instances
+
+    def read(self, instance_orthanc_id: str) -> bytes:
+        """Read the DICOM file of an instance."""
+        return self._call(self._sdk.GetDicomForInstance, instance_orthanc_id)
+
+    def store(self, dicom: bytes) -> Stored:
+        """Store an instance; the status is the core's (``Success``, ``AlreadyStored``, …)."""
+        answer = json.loads(self.post("/instances", dicom))
+        return Stored(answer["ID"], answer["Status"])
+
+    def decoded(self, instance_orthanc_id: str) -> bytes:
+        """Read the decoded pixels of all frames, as NumPy's file format holds them."""
+        return self.get(f"{uri(Level.INSTANCE, instance_orthanc_id)}/numpy?rescale=false")
+
+    def delete_instances(self, instance_orthanc_ids: Sequence[str]) -> None:
+        """Delete instances, and parents that this leaves empty; pass over unknown ones."""
+        if instance_orthanc_ids:
+            body = json.dumps({"Resources": list(instance_orthanc_ids)})
+            self.post("/tools/bulk-delete", body.encode())
+
+    # What hangs on a resource
+
+    def set_metadata(self, level: Level, orthanc_id: str, name: str, value: str) -> None:
+        """Set metadata, system metadata included (which the core refuses to REST clients)."""
+        self.put(f"{uri(level, orthanc_id)}/metadata/{quote(name, safe='')}", value.encode())
+
+    def delete_metadata(self, level: Level, orthanc_id: str, name: str) -> None:
+        """Delete metadata; it is no error if there is none."""
+        try:
+            self.delete(f"{uri(level, orthanc_id)}/metadata/{quote(name, safe='')}")
+        except CoreError as error:
+            if not error.unknown_resource:
+                raise
+
+    def add_label(self, level: Level, orthanc_id: str, label: str) -> None:
+        """Add a label; it is no error if it is there already."""
+        self.put(f"{uri(level, orthanc_id)}/labels/{quote(label, safe='')}", b"")
+
+    def read_attachment(self, level: Level, orthanc_id: str, number: int) -> bytes:
+        """Read an attached file."""
+        return self.get(f"{uri(level, orthanc_id)}/attachments/{number}/data")
+
+    def attach(self, level: Level, orthanc_id: str, number: int, content: bytes) -> None:
+        """Attach a file under a user's content type."""
+        self.put(f"{uri(level, orthanc_id)}/attachments/{number}", content)
+
+    # The server
+
+    def configuration(self) -> dict[str, Json]:
+        """Read the configuration of Orthanc, merged from all its files, without comments."""
+        configuration: dict[str, Json] = json.loads(self._sdk.GetConfiguration())
+        return configuration
+
+    def system(self) -> dict[str, Json]:
+        """Read ``/system``."""
+        system: dict[str, Json] = self.get_json("/system")
+        return system
+
+    def changes(self, since: int, limit: int) -> dict[str, Json]:
+        """Read a page of the change log (``Changes``, ``Done``, ``Last``)."""
+        page: dict[str, Json] = self.get_json(f"/changes?since={since}&limit={limit}")
+        return page
+
+    def user_metadata(self, resource: Resource) -> dict[str, str]:
+        """Select the metadata that belong to users, not to the core."""
+        return {
+            name: value
+            for name, value in resource.metadata.items()
+            if name in self._user_metadata_names
+            or (name.isdigit() and int(name) >= FIRST_USER_NUMBER)
+        }
+
+    def user_attachments(self, resource: Resource) -> list[int]:
+        """Select the attachments that belong to users, by number."""
+        return [file.number for file in resource.attachments if file.number >= FIRST_USER_NUMBER]
+
+    @cached_property
+    def _user_metadata_names(self) -> frozenset[str]:
+        return frozenset(self.system().get("UserMetadata", {}))
+
+    def error_description(self, code: int) -> str:
+        """Return the core's text for an error code."""
+        return self._sdk.GetErrorDescription(code)
+
+    def set_metric(self, name: str, value: int) -> None:
+        """Publish a number in ``/tools/metrics-prometheus``."""
+        if hasattr(self._sdk, "SetMetricsIntegerValue"):
+            self._sdk.SetMetricsIntegerValue(name, value, self._sdk.MetricsType.DEFAULT)
+        else:
+            self._sdk.SetMetricsValue(name, float(value), self._sdk.MetricsType.DEFAULT)
+
+    def audit(
+        self, user: str, level: Level, orthanc_id: str, action: str, details: dict[str, Json]
+    ) -> None:
+        """Write one line about a change: to the log, and to an audit-log plugin if there is one."""
+        text = json.dumps(details, sort_keys=True)
+        logger.info("%s by %s: %s %s %s", action, user or "-", level, orthanc_id, text)
+        if hasattr(self._sdk, "EmitAuditLog"):
+            number = getattr(self._sdk.ResourceType, level.name)
+            self._call(
+                self._sdk.EmitAuditLog, "curator", user, number, orthanc_id, action, text.encode()
+            )
+
+    def name_thread(self, name: str) -> None:
+        """Show a name for the current thread in Orthanc's log."""
+        self._sdk.SetCurrentThreadName(name)
+
+    def _call(self, function: Callable[..., T], *arguments: object) -> T:
+        with _translated(self._sdk):
+            return function(*arguments)
+
+
+def uri(level: Level, orthanc_id: str) -> str:
+    """Return the URI of a resource."""
+    return f"/{level.collection}/{quote(orthanc_id, safe='')}"
+
+
+@contextmanager
+def _translated(sdk: Sdk) -> Iterator[None]:
+    """Turn what the SDK raises into ``CuratorError``.
+
+    Some wrappers of the SDK are written by hand and raise ``TypeError`` or ``ValueError`` where
+    the generated ones raise ``OrthancException(code, text)``.
+    """
+    try:
+        yield
+    except CuratorError:
+        raise
+    except sdk.OrthancException as error:
+        raise _core_error(error) from None
+    except (TypeError, ValueError) as error:
+        code = ErrorCode.BAD_PARAMETER_TYPE
+        raise CoreError(code, sdk.GetErrorDescription(code), str(error)) from None
+
+
+def _core_error(error: Exception) -> CoreError:
+    match error.args:
+        case (int(code), str(text), *_):
+            return CoreError(code, text)
+        case _:
+            return CoreError(ErrorCode.INTERNAL_ERROR, str(error))
+
+
+def _parent(item: Json) -> str:
+    for key in ("ParentSeries", "ParentStudy", "ParentPatient"):
+        if key in item:
+            return str(item[key])
+    return ""
+
+
+def _resource(level: Level, item: Json) -> Resource:
+    return Resource(
+        level=level,
+        orthanc_id=item["ID"],
+        parent=_parent(item),
+        tags=item["MainDicomTags"],
+        metadata=item["Metadata"],
+        labels=tuple(item["Labels"]),
+        attachments=tuple(
+            Attachment(file["ContentType"], file["Uuid"]) for file in item["Attachments"]
+        ),
+    )

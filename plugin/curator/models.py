@@ -1,0 +1,111 @@
+"""Base of the models that validate what comes in: request bodies, configuration, rules.
+
+Fields are ``PascalCase`` in JSON, as everywhere in Orthanc, and unknown ones are refused by name.
+"""
+
+import difflib
+import json
+from typing import Any, TypeVar
+
+from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic.alias_generators import to_pascal
+
+
+class Model(BaseModel):
+    """A frozen value read from JSON; types are not converted silently."""
+
+    model_config = ConfigDict(
+        alias_generator=to_pascal,
+        populate_by_name=True,
+        extra="forbid",
+        frozen=True,
+        strict=True,
+        hide_input_in_errors=True,
+    )
+
+    @classmethod
+    def field_names(cls) -> frozenset[str]:
+        """Return the names of the fields in JSON."""
+        return frozenset(field.alias or name for name, field in cls.model_fields.items())
+
+
+M = TypeVar("M", bound=Model)
+
+
+class InvalidModel(ValueError):
+    """What was read does not fit the model.
+
+    Parameters
+    ----------
+    problems : list of str
+        Each begins with the JSON path of the value that is wrong.
+    """
+
+    def __init__(self, problems: list[str]) -> None:
+        super().__init__("; ".join(problems))
+        self.problems = problems
+
+
+def validate(model: type[M], value: object) -> M:
+    """Validate a JSON value.
+
+    Raises
+    ------
+    InvalidModel
+        With every problem, not the first one only.
+    """
+    try:
+        return model.model_validate_json(json.dumps(value))
+    except ValidationError as error:
+        found = error.errors(include_url=False)
+        problems = [_explain(model, one) for one in found if not _follows_from_others(one, found)]
+        raise InvalidModel(list(dict.fromkeys(problems))) from None
+
+
+def _explain(model: type[Model], problem: Any) -> str:
+    path = _json_path(problem["loc"])
+    if problem["type"] == "extra_forbidden":
+        return f"{path}: unknown field{nearest(str(problem['loc'][-1]), _field_names(model))}"
+    if problem["type"] == "missing":
+        return f"{path}: this field is required"
+    return f"{path}: {problem['msg'].removeprefix('Value error, ')}"
+
+
+def _follows_from_others(problem: Any, problems: list[Any]) -> bool:
+    """Tell whether a list is only too short because its members are wrong."""
+    location = problem["loc"]
+    return problem["type"] == "too_short" and any(
+        len(other["loc"]) > len(location) and other["loc"][: len(location)] == location
+        for other in problems
+    )
+
+
+def _json_path(location: tuple[int | str, ...]) -> str:
+    """Write a location as a JSON path, without the names of union members in it."""
+    path = "$"
+    for step in location:
+        if isinstance(step, int):
+            path += f"[{step}]"
+        elif step.isidentifier() and step[:1].isupper():
+            path += f".{step}"
+        elif not _names_union_member(step):
+            path += f"[{json.dumps(step)}]"
+    return path
+
+
+def _names_union_member(step: str) -> bool:
+    return step.isidentifier() or "[" in step
+
+
+def _field_names(model: type[Model]) -> list[str]:
+    """Names of all fields that a model knows, at any depth."""
+    schema = model.model_json_schema()
+    parts = [schema, *schema.get("$defs", {}).values()]
+    return sorted({name for part in parts for name in part.get("properties", {})})
+
+
+def nearest(name: str, known: list[str]) -> str:
+    """Return ``, did you mean "…"?`` for the known name that is nearest, or nothing."""
+    lowered = {candidate.lower(): candidate for candidate in known}
+    found = difflib.get_close_matches(name.lower(), lowered, n=1)
+    return f', did you mean "{lowered[found[0]]}"?' if found else ""

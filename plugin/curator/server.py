@@ -1,0 +1,116 @@
+"""Start and stop of Curator inside Orthanc: what is registered, and in which order it ends."""
+
+import logging
+from collections.abc import Callable
+from typing import Any
+
+import curator
+from curator import config
+from curator.gateway import Gateway
+from curator.jobs import JobEngine
+from curator.jobs_rest import JobsApi
+from curator.reshape.rest import SplitApi
+from curator.reshape.service import SplitService
+from curator.sdk import RestOutput, Sdk
+from curator.status_rest import StatusApi
+from curator.store import Store
+from curator.web import Endpoint, Request, Response, allowed_methods, dispatch
+
+logger = logging.getLogger(__name__)
+
+
+def start(sdk: Sdk) -> None:
+    """Start Curator; called while Orthanc loads the plugin.
+
+    Raises
+    ------
+    ConfigurationError, StoreError
+        Which stop the start of Orthanc, with their text in its log.
+    """
+    _log_through(sdk)
+    gateway = Gateway(sdk)
+    configuration = gateway.configuration()
+    settings = config.load(configuration)
+    store = Store(config.database_url(settings, configuration))
+    splits = SplitService(gateway, settings.threads_per_job)
+    engine = JobEngine(
+        store,
+        {splits.job_type: splits.task},
+        workers=settings.workers,
+        history_size=settings.jobs_history_size,
+        name_thread=gateway.name_thread,
+    )
+    describe = configuration.get("HttpDescribeErrors", True)
+    endpoints = [
+        *StatusApi(engine, gateway).endpoints(),
+        *JobsApi(engine, gateway).endpoints(),
+        *SplitApi(splits, engine, gateway).endpoints(),
+    ]
+    for endpoint in endpoints:
+        sdk.RegisterRestCallback(endpoint.regex, _callback(endpoint, gateway, describe))
+    _follow_life(sdk, engine, store)
+    logger.warning("Curator %s is loaded", curator.__version__)
+
+
+def _callback(endpoint: Endpoint, gateway: Gateway, describe: bool) -> Callable[..., None]:
+    def answer(output: RestOutput, uri: str, **request: Any) -> None:
+        if request["method"] not in endpoint.handlers:
+            output.SendMethodNotAllowed(allowed_methods(endpoint))
+            return
+        parsed = Request(
+            method=request["method"],
+            uri=uri,
+            groups=tuple(request.get("groups", ())),
+            query=request.get("get", {}),
+            headers=request.get("headers", {}),
+            body=request.get("body", b""),
+        )
+        _send(output, dispatch(endpoint, parsed, gateway, describe))
+
+    return answer
+
+
+def _send(output: RestOutput, response: Response) -> None:
+    if response.status == 200:
+        output.AnswerBuffer(response.body, response.content_type)
+    elif response.body:
+        output.SendHttpStatus(response.status, response.body)
+    else:
+        output.SendHttpStatusCode(response.status)
+
+
+def _follow_life(sdk: Sdk, engine: JobEngine, store: Store) -> None:
+    """Work between the two events only: the core answers no plugin before and after."""
+
+    def on_change(change: int, _level: int, _resource: str) -> None:
+        if change == sdk.ChangeType.ORTHANC_STARTED:
+            engine.start()
+        elif change == sdk.ChangeType.ORTHANC_STOPPED:
+            engine.stop()
+            store.close()
+
+    sdk.RegisterOnChangeCallback(on_change)
+
+
+class _OrthancHandler(logging.Handler):
+    """Writes log records into Orthanc's log."""
+
+    def __init__(self, sdk: Sdk) -> None:
+        super().__init__()
+        self._sdk = sdk
+
+    def emit(self, record: logging.LogRecord) -> None:
+        message = self.format(record).replace("\r", " ").replace("\n", " ")
+        if record.levelno >= logging.ERROR:
+            self._sdk.LogError(message)
+        elif record.levelno >= logging.WARNING:
+            self._sdk.LogWarning(message)
+        else:
+            self._sdk.LogInfo(message)
+
+
+def _log_through(sdk: Sdk) -> None:
+    root = logging.getLogger("curator")
+    root.handlers = [_OrthancHandler(sdk)]
+    root.setLevel(logging.INFO)
+    root.propagate = False

@@ -1,0 +1,185 @@
+"""Curator's own database: what has to survive a restart.
+
+SQLite beside Orthanc's index by default. The schema has a version; a database of a newer Curator
+is refused instead of being damaged.
+"""
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from typing import Any
+
+from sqlalchemy import (
+    JSON,
+    Column,
+    Connection,
+    Engine,
+    Float,
+    Integer,
+    MetaData,
+    String,
+    Table,
+    Text,
+    create_engine,
+    delete,
+    event,
+    func,
+    insert,
+    inspect,
+    select,
+    update,
+)
+from sqlalchemy.exc import SQLAlchemyError
+
+SCHEMA_VERSION = 1
+
+metadata = MetaData()
+
+schema = Table("curator_schema", metadata, Column("version", Integer, nullable=False))
+
+jobs = Table(
+    "curator_jobs",
+    metadata,
+    Column("id", String(36), primary_key=True),
+    Column("type", String(64), nullable=False),
+    Column("user", Text, nullable=False),
+    Column("priority", Integer, nullable=False),
+    Column("state", String(16), nullable=False, index=True),
+    Column("created", String(32), nullable=False),
+    Column("changed", String(32), nullable=False),
+    Column("runtime", Float, nullable=False),
+    Column("progress", Float, nullable=False),
+    Column("error_code", Integer, nullable=False),
+    Column("error_details", Text, nullable=False),
+    Column("claims", JSON, nullable=False),
+    Column("request", JSON, nullable=False),
+    Column("content", JSON, nullable=False),
+    Column("user_data", JSON, nullable=True),
+    Column("plan", JSON, nullable=True),
+    Column("phase", String(16), nullable=False),
+)
+
+#: Everything about a job but its plan, which may be large and is read only to run the job.
+_SUMMARY = [column for column in jobs.columns if column.name != "plan"]
+
+Row = dict[str, Any]
+
+
+class StoreError(ValueError):
+    """The database cannot be opened."""
+
+
+class Store:
+    """Rows of jobs.
+
+    Parameters
+    ----------
+    url : str
+        SQLAlchemy URL.
+
+    Raises
+    ------
+    StoreError
+        If the database cannot be opened, or a newer Curator has written it.
+    """
+
+    def __init__(self, url: str) -> None:
+        try:
+            self._engine = create_engine(url)
+            if self._engine.dialect.name == "sqlite":
+                event.listen(self._engine, "connect", _prepare_sqlite)
+            self._upgrade()
+        except (SQLAlchemyError, ImportError) as error:
+            raise StoreError(
+                f"$.Curator.Database: cannot open the database: {type(error).__name__}"
+            ) from error
+
+    def close(self) -> None:
+        """Give back all connections."""
+        self._engine.dispose()
+
+    def add_job(self, row: Row) -> None:
+        """Insert a job."""
+        with self._transaction() as connection:
+            connection.execute(insert(jobs).values(**row))
+
+    def update_job(self, job_id: str, **values: object) -> None:
+        """Change columns of a job."""
+        with self._transaction() as connection:
+            connection.execute(update(jobs).where(jobs.c.id == job_id).values(**values))
+
+    def job(self, job_id: str) -> Row | None:
+        """Read a job without its plan."""
+        rows = self._rows(select(*_SUMMARY).where(jobs.c.id == job_id))
+        return rows[0] if rows else None
+
+    def plan(self, job_id: str) -> Row | None:
+        """Read the plan of a job, or None before it is made."""
+        rows = self._rows(select(jobs.c.plan).where(jobs.c.id == job_id))
+        return rows[0]["plan"] if rows else None
+
+    def jobs(self, states: Sequence[str] | None = None) -> list[Row]:
+        """Read jobs in the order in which they were created."""
+        query = select(*_SUMMARY).order_by(jobs.c.created, jobs.c.id)
+        return self._rows(query if states is None else query.where(jobs.c.state.in_(states)))
+
+    def job_ids(self) -> list[str]:
+        """Read the identifiers of all jobs."""
+        return [row["id"] for row in self._rows(select(jobs.c.id))]
+
+    def count_jobs(self) -> dict[str, int]:
+        """Count jobs by state."""
+        query = select(jobs.c.state, func.count().label("count")).group_by(jobs.c.state)
+        return {row["state"]: row["count"] for row in self._rows(query)}
+
+    def delete_job(self, job_id: str) -> None:
+        """Delete a job."""
+        with self._transaction() as connection:
+            connection.execute(delete(jobs).where(jobs.c.id == job_id))
+
+    def forget_jobs(self, states: Sequence[str], keep: int) -> None:
+        """Delete all but the latest jobs of some states, except where an undo is outstanding."""
+        old = (
+            select(jobs.c.id)
+            .where(jobs.c.state.in_(states), jobs.c.phase == "")
+            .order_by(jobs.c.changed.desc(), jobs.c.id)
+            .offset(keep)
+            .limit(1_000_000)
+        )
+        with self._transaction() as connection:
+            connection.execute(delete(jobs).where(jobs.c.id.in_(old.scalar_subquery())))
+
+    @contextmanager
+    def _transaction(self) -> Iterator[Connection]:
+        with self._engine.begin() as connection:
+            yield connection
+
+    def _rows(self, query: Any) -> list[Row]:
+        with self._engine.connect() as connection:
+            return [dict(row) for row in connection.execute(query).mappings()]
+
+    def _upgrade(self) -> None:
+        version = _schema_version(self._engine)
+        if version > SCHEMA_VERSION:
+            raise StoreError(
+                f"$.Curator.Database: the database has schema {version}, written by a newer"
+                f" Curator; this one knows schema {SCHEMA_VERSION}"
+            )
+        with self._transaction() as connection:
+            metadata.create_all(connection)
+            if version == 0:
+                connection.execute(insert(schema).values(version=SCHEMA_VERSION))
+
+
+def _schema_version(engine: Engine) -> int:
+    if not inspect(engine).has_table(schema.name):
+        return 0
+    with engine.connect() as connection:
+        return connection.execute(select(schema.c.version)).scalar() or 0
+
+
+def _prepare_sqlite(connection: Any, _record: object) -> None:
+    """Make commits durable, and let readers go on while one writes."""
+    cursor = connection.cursor()
+    for pragma in ("journal_mode=WAL", "synchronous=FULL", "busy_timeout=30000"):
+        cursor.execute(f"PRAGMA {pragma}")
+    cursor.close()

@@ -1,0 +1,220 @@
+"""Requests and answers: what every REST endpoint of Curator has in common.
+
+An endpoint is a URI pattern and a handler per method. A handler takes a ``Request`` and returns a
+``Response``; whatever it raises becomes the core's error body with the right status, so that a
+client cannot tell Curator's errors from Orthanc's.
+"""
+
+import base64
+import binascii
+import json
+import logging
+import re
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from http import HTTPStatus
+from typing import Any
+from urllib.parse import quote, urlencode
+
+from curator.errors import BadRequest, CoreError, CuratorError, ErrorCode, MethodNotAllowed, trace
+from curator.gateway import Gateway
+from curator.models import InvalidModel, M, validate
+
+logger = logging.getLogger(__name__)
+
+JSON = "application/json"
+TEXT = "text/plain"
+
+
+@dataclass(frozen=True)
+class Request:
+    """One HTTP request.
+
+    ``uri`` is the decoded path; ``groups`` are the parts that the endpoint's pattern names, in
+    order; ``query`` is filled for GET only, as the SDK gives it for no other method.
+    """
+
+    method: str
+    uri: str
+    groups: tuple[str, ...] = ()
+    query: Mapping[str, str] = field(default_factory=dict)
+    headers: Mapping[str, str] = field(default_factory=dict)
+    body: bytes = b""
+
+    @property
+    def user(self) -> str:
+        """Name of the user, as far as HTTP basic authentication tells it."""
+        scheme, _, credentials = self.headers.get("authorization", "").partition(" ")
+        if scheme.lower() != "basic":
+            return ""
+        try:
+            return base64.b64decode(credentials, validate=True).decode().partition(":")[0]
+        except (binascii.Error, UnicodeDecodeError):
+            return ""
+
+    def flag(self, name: str) -> bool:
+        """Tell whether a flag such as ``?expand`` is set, by the core's rules."""
+        return self.query.get(name, "false").lower() not in ("false", "0")
+
+
+@dataclass(frozen=True)
+class Response:
+    """One answer; an empty body with an error status is sent without content type."""
+
+    body: bytes = b""
+    content_type: str = TEXT
+    status: int = 200
+
+
+Handler = Callable[[Request], Response]
+
+
+class BadBody(BadRequest):
+    """The body is not what its place asks for, by the code that the core uses for this."""
+
+    code = ErrorCode.BAD_FILE_FORMAT
+
+
+@dataclass(frozen=True)
+class Endpoint:
+    """A URI pattern (``/studies/{id}/split``) with its handlers by method."""
+
+    pattern: str
+    handlers: Mapping[str, Handler]
+
+    @property
+    def regex(self) -> str:
+        """The pattern as the SDK wants it: a regular expression for the whole URI."""
+        return re.sub(r"\{\w+\}", "([^/]+)", self.pattern)
+
+
+def json_response(value: object) -> Response:
+    """Answer JSON in the layout of the core: three spaces, sorted keys."""
+    text = json.dumps(value, indent=3, sort_keys=True, ensure_ascii=False, separators=(",", " : "))
+    return Response(text.encode() + b"\n", JSON)
+
+
+def json_object(request: Request) -> dict[str, Any]:
+    """Parse a body that has to be a JSON object.
+
+    Raises
+    ------
+    BadBody
+        If it is not.
+    """
+    if not request.body.strip():
+        raise BadBody("The body must contain a JSON object, but it is empty")
+    try:
+        value = json.loads(request.body, parse_constant=_refuse_constant)
+    except RecursionError:
+        raise BadBody("The body cannot be parsed as JSON: it is nested too deeply") from None
+    except ValueError as error:
+        raise BadBody(f"The body cannot be parsed as JSON: {_position(error)}") from None
+    if not isinstance(value, dict):
+        raise BadBody(f"The body must contain a JSON object, not {_json_type(value)}")
+    return value
+
+
+def parse(model: type[M], body: object) -> M:
+    """Validate a body against a model.
+
+    Raises
+    ------
+    BadRequest
+        With every problem and its JSON path.
+    """
+    try:
+        return validate(model, body)
+    except InvalidModel as error:
+        raise BadRequest(str(error)) from None
+
+
+def dispatch(endpoint: Endpoint, request: Request, gateway: Gateway, describe: bool) -> Response:
+    """Run the handler of a request; nothing is raised.
+
+    Parameters
+    ----------
+    describe : bool
+        Whether errors have a body (``HttpDescribeErrors`` of Orthanc).
+    """
+    try:
+        return endpoint.handlers[request.method](request)
+    except CuratorError as error:
+        return _error_response(error, request, gateway, describe)
+    except Exception as error:  # noqa: BLE001  the client must get the core's body in any case
+        logger.error(
+            "Unexpected error in %s %s: %s", request.method, endpoint.pattern, trace(error)
+        )
+        unexpected = CuratorError("Unexpected error, see the log of Orthanc")
+        return _error_response(unexpected, request, gateway, describe)
+
+
+def allowed_methods(endpoint: Endpoint) -> str:
+    """Return the value of the header ``Allow``, in the order of the core."""
+    return ",".join(
+        method for method in ("GET", "POST", "DELETE", "PUT") if method in endpoint.handlers
+    )
+
+
+def forward(gateway: Gateway, request: Request, content_type: str = JSON) -> Response:
+    """Hand a request to the core as it is, and its answer back as it is."""
+    path = quote(request.uri)
+    match request.method:
+        case "GET":
+            query = f"?{urlencode(request.query)}" if request.query else ""
+            return Response(gateway.get(path + query), content_type)
+        case "POST":
+            return Response(gateway.post(path, request.body), content_type)
+        case "PUT":
+            return Response(gateway.put(path, request.body), content_type)
+        case _:
+            gateway.delete(path)
+            return Response(b"", content_type)
+
+
+def _error_response(
+    error: CuratorError, request: Request, gateway: Gateway, describe: bool
+) -> Response:
+    if not describe or isinstance(error, MethodNotAllowed):
+        return Response(status=error.status)
+    core_text = error.message if isinstance(error, CoreError) else None
+    message = core_text or gateway.error_description(error.error_code)
+    body = {
+        "HttpError": HTTPStatus(error.status).phrase,
+        "HttpStatus": error.status,
+        "Message": message,
+        "Method": request.method,
+        "OrthancError": message,
+        "OrthancStatus": error.error_code,
+        "Uri": request.uri,
+    }
+    if error.details:
+        body["Details"] = error.details
+    text = json.dumps(
+        body, indent="\t", sort_keys=True, ensure_ascii=False, separators=(",", " : ")
+    )
+    return Response(text.encode() + b"\n", TEXT, error.status)
+
+
+def _refuse_constant(name: str) -> float:
+    raise ValueError(f"{name} is not JSON")
+
+
+def _position(error: ValueError) -> str:
+    if isinstance(error, json.JSONDecodeError):
+        return f"{error.msg} (line {error.lineno}, column {error.colno})"
+    return "it is not UTF-8" if isinstance(error, UnicodeDecodeError) else str(error)
+
+
+def _json_type(value: object) -> str:
+    match value:
+        case list():
+            return "an array"
+        case str():
+            return "a string"
+        case None:
+            return "null"
+        case bool():
+            return "a Boolean"
+        case _:
+            return "a number"

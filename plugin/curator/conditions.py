@@ -1,0 +1,179 @@
+"""The condition language: what rules, profiles and splits ask of an instance.
+
+::
+
+    {"All": [{"Tag": "Modality", "In": ["CT", "PT"]},
+             {"Not": {"Tag": "ImageType", "Like": "*LOCALIZER*"}}]}
+
+Conditions are data; no code is evaluated. A condition on an element holds if one of its values
+fits. An element that is absent or empty has no value and fits nothing but ``"Exists": false``.
+"""
+
+from collections.abc import Callable, Iterator
+from functools import cached_property
+from typing import Annotated, Any, Self
+
+import re2
+from pydantic import Field, StrictBool, StrictFloat, StrictInt, StrictStr, model_validator
+
+from curator.dicom.errors import TagError
+from curator.dicom.tags import Path, parse_path
+from curator.models import Model
+
+Scalar = StrictStr | StrictInt | StrictFloat
+
+#: Gives the values of an element as text, without padding; none when absent.
+Lookup = Callable[[Path], tuple[str, ...]]
+
+#: A condition nested more deeply than this is refused.
+MAX_DEPTH = 32
+
+_COMBINERS = ("all_", "any_", "not_")
+_OPERATORS = ("equals", "in_", "like", "matches", "between", "exists")
+
+
+class Condition(Model):
+    """One condition: ``All``, ``Any``, ``Not``, or ``Tag`` with one operator."""
+
+    all_: Annotated[tuple["Condition", ...] | None, Field(alias="All", min_length=1)] = None
+    any_: Annotated[tuple["Condition", ...] | None, Field(alias="Any", min_length=1)] = None
+    not_: Annotated["Condition | None", Field(alias="Not")] = None
+    tag: str | None = None
+    equals: Scalar | None = None
+    in_: Annotated[tuple[Scalar, ...] | None, Field(alias="In", min_length=1)] = None
+    like: str | None = None
+    matches: str | None = None
+    between: tuple[Scalar, Scalar] | None = None
+    exists: StrictBool | None = None
+
+    @model_validator(mode="after")
+    def _check(self) -> Self:
+        combiners = [name for name in _COMBINERS if getattr(self, name) is not None]
+        operators = [name for name in _OPERATORS if getattr(self, name) is not None]
+        if self.tag is None:
+            if len(combiners) != 1 or operators:
+                raise ValueError(
+                    'needs either "Tag" with an operator, or one of "All", "Any", "Not"'
+                )
+        elif combiners or len(operators) != 1:
+            raise ValueError(
+                '"Tag" needs exactly one of "Equals", "In", "Like", "Matches", "Between", "Exists"'
+            )
+        if self._depth > MAX_DEPTH:
+            raise ValueError(f"is nested more than {MAX_DEPTH} levels deep")
+        if self.between is not None and isinstance(self.between[0], str) != isinstance(
+            self.between[1], str
+        ):
+            raise ValueError('"Between" needs two numbers or two texts')
+        _ = self.path, self._pattern
+        return self
+
+    @cached_property
+    def path(self) -> Path | None:
+        """The element asked for."""
+        return None if self.tag is None else parse_element(self.tag)
+
+    def paths(self) -> Iterator[Path]:
+        """Yield every element that has to be read to decide the condition."""
+        if self.path is not None:
+            yield self.path
+        for child in self._children:
+            yield from child.paths()
+
+    def holds(self, values: Lookup) -> bool:
+        """Decide the condition."""
+        if self.all_ is not None:
+            return all(child.holds(values) for child in self.all_)
+        if self.any_ is not None:
+            return any(child.holds(values) for child in self.any_)
+        if self.not_ is not None:
+            return not self.not_.holds(values)
+        found = [value for value in values(self._asked) if value]
+        if self.exists is not None:
+            return bool(found) == self.exists
+        return any(self._fits(value) for value in found)
+
+    def _fits(self, value: str) -> bool:
+        if self.equals is not None:
+            return _equal(value, self.equals)
+        if self.in_ is not None:
+            return any(_equal(value, wanted) for wanted in self.in_)
+        if self.between is not None:
+            return _between(value, *self.between)
+        return bool(self._pattern.search(value))
+
+    @property
+    def _asked(self) -> Path:
+        if self.path is None:  # excluded by _check
+            raise ValueError('"Tag" is missing')
+        return self.path
+
+    @property
+    def _children(self) -> tuple["Condition", ...]:
+        alone = () if self.not_ is None else (self.not_,)
+        return (*(self.all_ or ()), *(self.any_ or ()), *alone)
+
+    @cached_property
+    def _depth(self) -> int:
+        return 1 + max((child._depth for child in self._children), default=0)
+
+    @cached_property
+    def _pattern(self) -> Any:
+        if self.like is not None:
+            return compile_pattern(_wildcards(self.like))
+        return compile_pattern(self.matches or "")
+
+
+def parse_element(text: str) -> Path:
+    """Parse the path of an element for a model.
+
+    Raises
+    ------
+    ValueError
+        In the words for the one who wrote it.
+    """
+    try:
+        return parse_path(text)
+    except TagError as error:
+        raise ValueError(str(error)) from None
+
+
+def compile_pattern(pattern: str) -> Any:
+    """Compile a regular expression of RE2, whose time is linear whatever the pattern.
+
+    Raises
+    ------
+    ValueError
+        If it is none.
+    """
+    options = re2.Options()
+    options.log_errors = False
+    try:
+        return re2.compile(pattern, options)
+    except re2.error:
+        raise ValueError("is not a regular expression of RE2") from None
+
+
+def _wildcards(pattern: str) -> str:
+    """Translate ``*`` and ``?`` (PS3.4 C.2.2.2.4), without regard to case."""
+    translated = {"*": ".*", "?": "."}
+    return f"(?is)^{''.join(translated.get(char, re2.escape(char)) for char in pattern)}$"
+
+
+def number(text: str) -> float | None:
+    """Return the number that a value says, or None."""
+    try:
+        return float(text)
+    except ValueError:
+        return None
+
+
+def _equal(value: str, wanted: str | float) -> bool:
+    return value == wanted if isinstance(wanted, str) else number(value) == wanted
+
+
+def _between(value: str, low: str | float, high: str | float) -> bool:
+    if isinstance(low, str) and isinstance(high, str):
+        return low <= value <= high
+    found = number(value)
+    return found is not None and float(low) <= found <= float(high)

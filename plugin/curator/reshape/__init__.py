@@ -1,0 +1,1 @@
+"""Reshape: split and merge of patients, studies, series and instances."""

@@ -1,0 +1,85 @@
+"""The split as a service: plans it, and does the work of its jobs."""
+
+from datetime import UTC, datetime
+from typing import Any
+
+from curator.gateway import Gateway, Level
+from curator.jobs import Job, Phase, Task
+from curator.models import validate
+from curator.reshape import split
+from curator.reshape.apply import Applier
+from curator.reshape.plan import Plan
+from curator.reshape.request import Into, SplitRequest
+from curator.reshape.sources import SourceReader
+
+#: What a split makes of its groups where the request does not say.
+DEFAULT_INTO = {Level.STUDY: Into.STUDIES, Level.SERIES: Into.SERIES}
+
+
+class SplitService:
+    """Plans splits and carries them out.
+
+    Parameters
+    ----------
+    gateway : Gateway
+    threads : int
+        Instances that one split works on at the same time.
+    """
+
+    job_type = "CuratorSplit"
+
+    def __init__(self, gateway: Gateway, threads: int) -> None:
+        self.gateway = gateway
+        self.reader = SourceReader(gateway, threads)
+        self.applier = Applier(gateway, threads)
+
+    def plan(self, level: Level, orthanc_id: str, request: SplitRequest) -> Plan:
+        """Plan the split of a study or series, as it is stored now."""
+        source = self.reader.read(level, orthanc_id, split.paths(request))
+        return split.make_plan(source, request, DEFAULT_INTO[level], datetime.now(UTC))
+
+    def task(self, request: dict[str, Any]) -> Task:
+        """Return the work of a job from the JSON of its submission."""
+        return SplitTask(
+            self, Level(request["Level"]), request["ID"], validate(SplitRequest, request["Body"])
+        )
+
+
+class SplitTask:
+    """The work of one split job."""
+
+    def __init__(
+        self, service: SplitService, level: Level, orthanc_id: str, request: SplitRequest
+    ) -> None:
+        self._service = service
+        self._level = level
+        self._orthanc_id = orthanc_id
+        self._request = request
+
+    def run(self, job: Job) -> None:
+        """Carry out the kept plan, or make one and carry it out."""
+        plan = _kept_plan(job) or self._service.plan(self._level, self._orthanc_id, self._request)
+        job.content = {"Description": "REST API", **plan.describe(with_instances=False)}
+        if plan.instances_count:
+            self._service.applier.apply(plan, job)
+        self._audit(plan, job)
+
+    def undo(self, job: Job) -> None:
+        """Remove the new instances."""
+        plan = _kept_plan(job)
+        if plan is not None:
+            self._service.applier.undo(plan)
+
+    def _audit(self, plan: Plan, job: Job) -> None:
+        details = {
+            "Job": job.id,
+            "Instances": plan.instances_count,
+            "KeepSource": plan.keep_source,
+            "Series": [series.orthanc_id for series in plan.series],
+        }
+        self._service.gateway.audit(job.user, self._level, self._orthanc_id, "split", details)
+
+
+def _kept_plan(job: Job) -> Plan | None:
+    kept = job.plan() if job.phase != Phase.NONE else None
+    return None if kept is None else validate(Plan, kept)

@@ -1,0 +1,543 @@
+"""The plan of a split, from the values of the instances and the request; pure."""
+
+import hashlib
+import json
+from collections import Counter, defaultdict
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from curator.conditions import parse_element
+from curator.dicom.identifiers import derived_uid, orthanc_identifiers
+from curator.dicom.tags import Path, parse_path
+from curator.errors import BadRequest, Conflict
+from curator.reshape import numbering
+from curator.reshape.criteria import Criterion, Key
+from curator.reshape.modules import SERIES_LEVEL, STUDY_LEVEL
+from curator.reshape.naming import LIMITS, Template
+from curator.reshape.numbering import SeriesNumbers
+from curator.reshape.plan import Plan, PlannedGroup, PlannedInstance, PlannedSeries
+from curator.reshape.request import Into, Missing, SplitRequest
+from curator.reshape.values import Values
+
+#: Where the name of a group is cut; it ends up in answers and descriptions.
+_NAME_LIMIT = 200
+
+_STUDY_KEYWORDS = ("StudyDescription", "StudyID", "AccessionNumber")
+_SERIES_KEYWORDS = ("SeriesDescription", "SeriesNumber")
+_IDENTIFIERS = frozenset(
+    map(parse_path, ("StudyInstanceUID", "SeriesInstanceUID", "SOPInstanceUID"))
+)
+_PATIENT_ID = parse_path("PatientID")
+_SERIES_DESCRIPTION = parse_path("SeriesDescription")
+_MODALITY = parse_path("Modality")
+_CONCATENATION = parse_path("ConcatenationUID")
+
+#: Counts of related objects (PS3.4 C.3), which a move makes wrong.
+_RELATED_COUNTS = tuple(
+    f"NumberOf{level}Related{children}"
+    for level, children in (
+        ("Patient", "Studies"),
+        ("Patient", "Series"),
+        ("Patient", "Instances"),
+        ("Study", "Series"),
+        ("Study", "Instances"),
+        ("Series", "Instances"),
+    )
+)
+
+#: Modalities whose instances point at others.
+_REFERRING = frozenset({"KO", "PR", "REG", "RTDOSE", "RTPLAN", "RTSTRUCT", "SEG", "SR"})
+
+#: What the plan reads, beyond what criteria, conditions and templates ask for.
+PATHS = (*numbering.PATHS, _SERIES_DESCRIPTION, _MODALITY, _CONCATENATION, _PATIENT_ID)
+
+
+@dataclass(frozen=True)
+class SourceInstance:
+    """A stored instance with the values that the plan is made from."""
+
+    orthanc_id: str
+    series: str
+    file_uuid: str
+    values: Values
+
+
+@dataclass(frozen=True)
+class SourceSeries:
+    """A stored series of the study."""
+
+    orthanc_id: str
+    series_instance_uid: str
+    instances_count: int
+    series_number: int | None
+
+
+@dataclass(frozen=True)
+class Source:
+    """What is to be split: a study, or one of its series.
+
+    ``series`` are all series of the study; ``instances`` those of the study or series to be split
+    that can be read, and ``unreadable`` the Orthanc identifiers of the others.
+    """
+
+    level: str
+    orthanc_id: str
+    patient_orthanc_id: str
+    patient_id: str
+    study_orthanc_id: str
+    study_instance_uid: str
+    series: tuple[SourceSeries, ...]
+    instances: tuple[SourceInstance, ...]
+    unreadable: tuple[tuple[str, str], ...]
+
+
+@dataclass(frozen=True)
+class _Group:
+    name: str
+    values: dict[str, str]
+    instances: tuple[SourceInstance, ...]
+
+
+def paths(request: SplitRequest) -> frozenset[Path]:
+    """Return the elements that have to be read for a plan."""
+    asked: set[Path] = set(PATHS)
+    for criterion in request.criteria():
+        asked.update(criterion.paths)
+    if request.where is not None:
+        asked.update(request.where.paths())
+    for template in request.templates().values():
+        asked.update(template.paths())
+    return frozenset(asked)
+
+
+def check(request: SplitRequest, default: Into) -> Into:
+    """Check what does not depend on the instances, and return what groups become.
+
+    Raises
+    ------
+    BadRequest
+        With the JSON path of the field.
+    """
+    into = request.into or default
+    if not (request.by or request.series or request.instances or request.where):
+        raise BadRequest('$: one of "By", "Series", "Instances" and "Where" is needed')
+    allowed = STUDY_LEVEL if into == Into.STUDIES else SERIES_LEVEL
+    modules = "patient and study" if into == Into.STUDIES else "series and equipment"
+    for field, texts in (("Replace", request.replace), ("Remove", request.remove)):
+        for text in texts:
+            path = parse_element(text)
+            if path in _IDENTIFIERS or path.steps or path.tag not in allowed:
+                raise BadRequest(
+                    f'$.{field}["{text}"]: not in the {modules} modules, so it cannot be changed'
+                    f" while splitting into {into}"
+                )
+    _templates(request, into)
+    if into == Into.SERIES and "SeriesInstanceUID" in request.keep:
+        raise BadRequest(
+            "$.Keep: SeriesInstanceUID cannot be kept while splitting into series,"
+            " which would leave the instances where they are"
+        )
+    return into
+
+
+def make_plan(source: Source, request: SplitRequest, default: Into, now: datetime) -> Plan:
+    """Plan a split.
+
+    Raises
+    ------
+    BadRequest
+        If the request does not fit the instances.
+    Conflict
+        If it names another state of the source than there is (``Plan``).
+    """
+    into = check(request, default)
+    digest = _digest(source, request, into)
+    if request.plan not in (None, digest):
+        raise Conflict(
+            f"$.Plan: the source has changed since the dry run, or the request has: it is {digest}"
+        )
+    if source.unreadable and not request.permissive:
+        unreadable, reason = source.unreadable[0]
+        raise BadRequest(
+            f"{len(source.unreadable)} instances cannot be read, the first is {unreadable}"
+            f' ({reason}); "Permissive": true leaves them where they are'
+        )
+    warnings: list[str] = []
+    groups = list(_groups(source, request, into, warnings))
+    planner = _Planner(source, request, into, digest)
+    planned = tuple(planner.group(number, group) for number, group in enumerate(groups, start=1))
+    moved = sum(group.instances_count for group in planned)
+    if not moved:
+        warnings.append("There is nothing to split: all instances belong to one group")
+    warnings += _reference_warnings(source)
+    return Plan(
+        digest=digest,
+        created=now.strftime("%Y%m%d%H%M%S.%f%z"),
+        source_level=source.level,
+        source=source.orthanc_id,
+        source_patient=source.patient_orthanc_id,
+        source_study=source.study_orthanc_id,
+        new_studies=into == Into.STUDIES,
+        keep_source=request.keep_source,
+        keep_labels=request.keep_labels,
+        original_attributes=request.original_attributes,
+        groups=planned,
+        unmoved=len(source.instances) - moved,
+        unreadable=tuple(orthanc_id for orthanc_id, _reason in source.unreadable),
+        warnings=tuple(warnings),
+    )
+
+
+# Groups
+
+
+def _groups(
+    source: Source, request: SplitRequest, into: Into, warnings: list[str]
+) -> Iterator[_Group]:
+    if request.explicit_groups:
+        yield from _explicit_groups(source, request)
+        return
+    selected = _selected(source, request)
+    if not selected:
+        raise BadRequest("No instance is selected")
+    if not request.by:
+        yield _Group("Selection", {}, selected)
+        return
+    for scope in _scopes(selected, into):
+        groups = _separate(scope, request, warnings)
+        if len(groups) > 1 or len(scope) < _size_of_scope(source, scope, into):
+            yield from groups
+
+
+def _explicit_groups(source: Source, request: SplitRequest) -> Iterator[_Group]:
+    seen: dict[str, str] = {}
+    for number, group in enumerate(request.explicit_groups):
+        place = f"$.By[0].Groups[{number}]"
+        members = _members(source, group.series or (), group.instances or (), place)
+        for instance in members:
+            other = seen.setdefault(instance.orthanc_id, group.name)
+            if other != group.name:
+                raise BadRequest(f"{place}: instance {instance.orthanc_id} is in two groups")
+        where = request.where
+        if where is not None:
+            members = tuple(one for one in members if where.holds(one.values.strings))
+        if members:
+            yield _Group(group.name[:_NAME_LIMIT], {}, members)
+
+
+def _selected(source: Source, request: SplitRequest) -> tuple[SourceInstance, ...]:
+    if request.series is None and request.instances is None:
+        selected = source.instances
+    else:
+        selected = _members(source, request.series or (), request.instances or (), "$")
+    where = request.where
+    if where is None:
+        return selected
+    return tuple(instance for instance in selected if where.holds(instance.values.strings))
+
+
+def _members(
+    source: Source, series: Iterable[str], instances: Iterable[str], place: str
+) -> tuple[SourceInstance, ...]:
+    """Return the instances named one by one or by their series, each once."""
+    known_series = {instance.series for instance in source.instances}
+    known = {instance.orthanc_id for instance in source.instances}
+    known |= {orthanc_id for orthanc_id, _reason in source.unreadable}
+    wanted_series, wanted = set(series), set(instances)
+    for field, unknown in (
+        ("Series", wanted_series - known_series),
+        ("Instances", wanted - known),
+    ):
+        if unknown:
+            raise BadRequest(
+                f"{place}.{field}: {min(unknown)} does not belong to"
+                f" {source.level} {source.orthanc_id}"
+            )
+    return tuple(
+        instance
+        for instance in source.instances
+        if instance.series in wanted_series or instance.orthanc_id in wanted
+    )
+
+
+def _scopes(selected: Sequence[SourceInstance], into: Into) -> list[list[SourceInstance]]:
+    """Return what is separated on its own: each series, or the whole study."""
+    if into == Into.STUDIES:
+        return [list(selected)]
+    by_series: dict[str, list[SourceInstance]] = defaultdict(list)
+    for instance in selected:
+        by_series[instance.series].append(instance)
+    return list(by_series.values())
+
+
+def _size_of_scope(source: Source, scope: Sequence[SourceInstance], into: Into) -> int:
+    """Count the readable instances that the scope was selected from."""
+    if into == Into.STUDIES:
+        return len(source.instances)
+    return sum(instance.series == scope[0].series for instance in source.instances)
+
+
+def _separate(
+    scope: Sequence[SourceInstance], request: SplitRequest, warnings: list[str]
+) -> list[_Group]:
+    criteria = request.criteria()
+    values = [instance.values for instance in scope]
+    columns = [criterion.keys(values) for criterion in criteria]
+    _refuse_missing(request, criteria, columns)
+    keys: list[tuple[Key | None, ...]] = list(zip(*columns, strict=True))
+    _keep_concatenations(scope, keys, warnings)
+    members: dict[tuple[Key | None, ...], list[SourceInstance]] = defaultdict(list)
+    for instance, key in zip(scope, keys, strict=True):
+        members[key].append(instance)
+    separating = _separating(criteria, list(members))
+    return [
+        _Group(_name(criteria, key, separating), _texts(criteria, key), tuple(members[key]))
+        for key in sorted(members, key=_sort_key)
+    ]
+
+
+def _refuse_missing(
+    request: SplitRequest, criteria: Sequence[Criterion], columns: Sequence[Sequence[Key | None]]
+) -> None:
+    if request.missing == Missing.GROUP:
+        return
+    for criterion, column in zip(criteria, columns, strict=True):
+        missing = column.count(None)
+        if missing:
+            raise BadRequest(f"{criterion.name} is missing in {missing} of {len(column)} instances")
+
+
+def _keep_concatenations(
+    scope: Sequence[SourceInstance], keys: list[tuple[Key | None, ...]], warnings: list[str]
+) -> None:
+    """Give all parts of a concatenation the key of the first (PS3.3 C.7.6.16.2.2.4)."""
+    first: dict[str, tuple[Key | None, ...]] = {}
+    for index, instance in enumerate(scope):
+        concatenation = instance.values.string(_CONCATENATION)
+        if not concatenation:
+            continue
+        key = first.setdefault(concatenation, keys[index])
+        if key != keys[index]:
+            warnings.append(f"Instance {instance.orthanc_id} stays with its concatenation")
+            keys[index] = key
+
+
+def _separating(
+    criteria: Sequence[Criterion], keys: Sequence[tuple[Key | None, ...]]
+) -> frozenset[int]:
+    """Return the criteria by which the groups differ; all of them if there is one group."""
+    differing = {index for index in range(len(criteria)) if len({key[index] for key in keys}) > 1}
+    return frozenset(differing or range(len(criteria)))
+
+
+def _name(
+    criteria: Sequence[Criterion], key: tuple[Key | None, ...], separating: frozenset[int]
+) -> str:
+    parts = [
+        f"{criterion.name} missing" if value is None else f"{criterion.name}={value.text}"
+        for index, (criterion, value) in enumerate(zip(criteria, key, strict=True))
+        if index in separating
+    ]
+    return ", ".join(parts)[:_NAME_LIMIT]
+
+
+def _texts(criteria: Sequence[Criterion], key: tuple[Key | None, ...]) -> dict[str, str]:
+    return {
+        criterion.name: value.text
+        for criterion, value in zip(criteria, key, strict=True)
+        if value is not None
+    }
+
+
+def _sort_key(key: tuple[Key | None, ...]) -> tuple[Any, ...]:
+    return tuple((value is None, value or Key((), "")) for value in key)
+
+
+# New series
+
+
+class _Planner:
+    """Turns groups into new series, with identifiers, numbers and edits."""
+
+    def __init__(self, source: Source, request: SplitRequest, into: Into, digest: str) -> None:
+        self._source = source
+        self._request = request
+        self._into = into
+        self._digest = digest
+        self._templates = _templates(request, into)
+        self._patient_id = _new_patient_id(source, request)
+        self._numbers = SeriesNumbers(
+            [one.series_number for one in source.series if one.series_number is not None]
+        )
+        self._sizes = {one.orthanc_id: one.instances_count for one in source.series}
+        self._series_uids = {one.orthanc_id: one.series_instance_uid for one in source.series}
+
+    def group(self, number: int, group: _Group) -> PlannedGroup:
+        if self._into == Into.STUDIES:
+            self._numbers = SeriesNumbers()
+        by_series: dict[str, list[SourceInstance]] = defaultdict(list)
+        for instance in group.instances:
+            by_series[instance.series].append(instance)
+        return PlannedGroup(
+            name=group.name,
+            values=group.values,
+            series=tuple(
+                self._series(number, group, series, instances)
+                for series, instances in by_series.items()
+            ),
+        )
+
+    def _series(
+        self, number: int, group: _Group, series: str, instances: list[SourceInstance]
+    ) -> PlannedSeries:
+        values = [instance.values for instance in instances]
+        study_uid = self._study_uid(number)
+        series_uid = self._series_uid(number, series, len(instances))
+        edits = self._common_edits(number, group, values)
+        edits["StudyInstanceUID"], edits["SeriesInstanceUID"] = study_uid, series_uid
+        numbers = numbering.instance_numbers(values)
+        planned = [
+            self._instance(instance, study_uid, series_uid, numbers[index] if numbers else None)
+            for index, instance in enumerate(instances)
+        ]
+        patient_id, study_id, series_id, _ = orthanc_identifiers(
+            self._patient_id, study_uid, series_uid, ""
+        )
+        return PlannedSeries(
+            source=series,
+            orthanc_id=series_id,
+            series_instance_uid=series_uid,
+            study_orthanc_id=study_id,
+            study_instance_uid=study_uid,
+            patient_orthanc_id=patient_id,
+            series_number=str(edits.get("SeriesNumber", values[0].string(numbering.SERIES_NUMBER))),
+            series_description=str(
+                edits.get("SeriesDescription", values[0].string(_SERIES_DESCRIPTION))
+            ),
+            edits=edits,
+            instances=tuple(planned),
+        )
+
+    def _instance(
+        self, instance: SourceInstance, study_uid: str, series_uid: str, number: int | None
+    ) -> PlannedInstance:
+        kept = "SOPInstanceUID" in self._request.keep
+        uid = (
+            instance.values.sop_instance_uid
+            if kept
+            else derived_uid(self._digest, "instance", instance.orthanc_id)
+        )
+        edits: dict[str, Any] = {}
+        if number is not None:
+            edits["InstanceNumber"] = str(number)
+            if instance.values.string(numbering.IMAGE_INDEX):
+                edits["ImageIndex"] = number
+        return PlannedInstance(
+            source=instance.orthanc_id,
+            file_uuid=instance.file_uuid,
+            orthanc_id=orthanc_identifiers(self._patient_id, study_uid, series_uid, uid)[3],
+            sop_instance_uid=uid,
+            edits=edits,
+        )
+
+    def _common_edits(self, number: int, group: _Group, values: list[Values]) -> dict[str, Any]:
+        edits: dict[str, Any] = dict.fromkeys(_RELATED_COUNTS)
+        edits |= {str(path): str(count) for path, count in numbering.counts(values).items()}
+        edits |= {str(parse_element(text)): None for text in self._request.remove}
+        edits |= {str(parse_element(text)): value for text, value in self._request.replace.items()}
+        for keyword, template in self._templates.items():
+            edits[keyword] = template.fill(values[0].strings, group.name, number, LIMITS[keyword])
+        edits.update(self._series_number(edits.get("SeriesNumber"), values[0]))
+        return edits
+
+    def _series_number(self, named: str | None, values: Values) -> dict[str, str]:
+        """Choose a series number: as named, else as before where that is free, else the next."""
+        present = numbering.whole(values, numbering.SERIES_NUMBER)
+        if named is not None:
+            wanted = numbering.whole_number(named)
+        elif self._into == Into.STUDIES:
+            if present is None:
+                return {}
+            wanted = present
+        else:
+            wanted = None
+        return {"SeriesNumber": str(self._numbers.take(wanted))}
+
+    def _study_uid(self, number: int) -> str:
+        if self._into == Into.STUDIES:
+            return derived_uid(self._digest, "study", str(number))
+        return self._source.study_instance_uid
+
+    def _series_uid(self, number: int, series: str, count: int) -> str:
+        if "SeriesInstanceUID" not in self._request.keep:
+            return derived_uid(self._digest, "series", str(number), series)
+        if count != self._sizes[series]:
+            raise BadRequest(
+                f"$.Keep: SeriesInstanceUID cannot be kept, since series {series} is divided and"
+                " one series cannot be in two studies"
+            )
+        return self._series_uids[series]
+
+
+def _templates(request: SplitRequest, into: Into) -> dict[str, Template]:
+    """Return the templates by the keyword that they fill, with the short form resolved."""
+    allowed = _SERIES_KEYWORDS if into == Into.SERIES else (*_STUDY_KEYWORDS, *_SERIES_KEYWORDS)
+    templates = request.templates()
+    if "Description" in templates:
+        keyword = "SeriesDescription" if into == Into.SERIES else "StudyDescription"
+        templates[keyword] = templates.pop("Description")
+    replaced = {str(parse_element(text)) for text in (*request.replace, *request.remove)}
+    for keyword in templates:
+        if keyword not in allowed:
+            raise BadRequest(
+                f'$.Naming["{keyword}"]: while splitting into {into}, these can be named:'
+                f" {', '.join(allowed)}"
+            )
+        if keyword in replaced:
+            raise BadRequest(f'$.Naming["{keyword}"]: is also in "Replace" or "Remove"')
+    return templates
+
+
+def _new_patient_id(source: Source, request: SplitRequest) -> str:
+    for text, value in request.replace.items():
+        if parse_element(text) == _PATIENT_ID:
+            return str(value).strip()
+    if any(parse_element(text) == _PATIENT_ID for text in request.remove):
+        return ""
+    return source.patient_id
+
+
+def _digest(source: Source, request: SplitRequest, into: Into) -> str:
+    """Identify the request, but for how it is carried out, and the state of the source."""
+    carried_out = {
+        "asynchronous",
+        "dry_run",
+        "permissive",
+        "plan",
+        "priority",
+        "synchronous",
+        "user_data",
+    }
+    state = {
+        "Source": source.orthanc_id,
+        "Into": into,
+        "Request": request.model_dump(mode="json", exclude=carried_out),
+        "Instances": sorted((one.orthanc_id, one.file_uuid) for one in source.instances),
+        "Unreadable": sorted(orthanc_id for orthanc_id, _reason in source.unreadable),
+        "Series": sorted((one.orthanc_id, one.series_number or 0) for one in source.series),
+    }
+    return hashlib.sha256(json.dumps(state, sort_keys=True).encode()).hexdigest()
+
+
+def _reference_warnings(source: Source) -> list[str]:
+    modalities = Counter(instance.values.string(_MODALITY) for instance in source.instances)
+    referring = sorted(_REFERRING.intersection(modalities))
+    if not referring:
+        return []
+    warning = (
+        f"Instances of modality {', '.join(referring)} may refer to instances that are moved;"
+        " their references are not rewritten"
+    )
+    return [warning]

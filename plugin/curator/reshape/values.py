@@ -1,0 +1,77 @@
+"""The values of one instance that a plan is made from, decoded."""
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, replace
+
+from pydicom import datadict
+
+from curator.conditions import number
+from curator.dicom import reader
+from curator.dicom.element import Element
+from curator.dicom.errors import Malformed
+from curator.dicom.tags import Path, PrivateTag, parse_path
+
+_SOP_INSTANCE_UID = parse_path("SOPInstanceUID")
+
+
+@dataclass(frozen=True)
+class Values:
+    """Values as text, by path; an absent or empty element has none.
+
+    Parameters
+    ----------
+    texts : mapping
+        For every path that was asked for.
+    sop_instance_uid : str
+    """
+
+    texts: Mapping[Path, tuple[str, ...]]
+    sop_instance_uid: str
+
+    def strings(self, path: Path) -> tuple[str, ...]:
+        """Return all values of an element."""
+        return self.texts[path]
+
+    def string(self, path: Path) -> str:
+        """Return the first value of an element, empty if there is none."""
+        return next(iter(self.texts[path]), "")
+
+    def numbers(self, path: Path) -> tuple[float, ...]:
+        """Return all values of an element as numbers; none if one of them is no number."""
+        found = [number(text) for text in self.texts[path] if text]
+        numbers = tuple(value for value in found if value is not None)
+        return numbers if len(numbers) == len(found) else ()
+
+
+def read(dicom: bytes, paths: Iterable[Path]) -> Values:
+    """Read and decode elements of an instance.
+
+    Raises
+    ------
+    DicomError
+        If the instance cannot be read for certain, or a text does not fit its character set.
+    """
+    wanted = frozenset(paths) | {_SOP_INSTANCE_UID}
+    header = reader.read(dicom, wanted)
+    texts = {
+        path: tuple(text for element in header.elements(path) for text in _strings(element, path))
+        for path in wanted
+    }
+    uid = next(iter(texts[_SOP_INSTANCE_UID]), "")
+    if not uid:
+        raise Malformed("There is no value", 0, "SOPInstanceUID")
+    return Values(texts, uid)
+
+
+def _strings(element: Element, path: Path) -> tuple[str, ...]:
+    """Return the values; private elements that lost their VR on the way get it back."""
+    if element.vr == "UN" and isinstance(path.tag, PrivateTag):
+        element = replace(element, vr=_private_vr(path.tag))
+    return element.strings
+
+
+def _private_vr(tag: PrivateTag) -> str:
+    try:
+        return datadict.private_dictionary_VR(tag.in_block(0x10), tag.creator)
+    except KeyError:
+        return "UN"

@@ -1,0 +1,134 @@
+"""The layers of DESIGN.md section 2, checked on the imports of every file of the plugin."""
+
+import ast
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+PLUGIN = Path(__file__).resolve().parents[2] / "plugin"
+
+SDK_FILES = {"main"}
+"""Modules that may import the SDK of Orthanc."""
+
+PURE = (
+    "curator.conditions",
+    "curator.dicom",
+    "curator.errors",
+    "curator.models",
+    "curator.reshape.criteria",
+    "curator.reshape.edits",
+    "curator.reshape.modules",
+    "curator.reshape.naming",
+    "curator.reshape.numbering",
+    "curator.reshape.plan",
+    "curator.reshape.request",
+    "curator.reshape.values",
+)
+"""Packages and modules that take values and return values."""
+
+WITH_SIDE_EFFECTS = {
+    "asyncio", "concurrent", "ctypes", "http", "importlib", "logging", "multiprocessing", "os",
+    "queue", "random", "requests", "secrets", "select", "shutil", "signal", "socket",
+    "socketserver", "sqlalchemy", "sqlite3", "ssl", "subprocess", "sys", "tempfile",
+    "threading", "time", "urllib",
+}  # fmt: skip
+"""What pure modules may not import: files, network, clock, threads, chance, logging."""
+
+SHELL = (
+    "curator.config",
+    "curator.gateway",
+    "curator.jobs",
+    "curator.jobs_rest",
+    "curator.reshape.apply",
+    "curator.reshape.rest",
+    "curator.reshape.sources",
+    "curator.server",
+    "curator.status_rest",
+    "curator.store",
+    "curator.web",
+)
+"""Modules of ours that have side effects, hence out of reach of the pure ones."""
+
+FEATURES = ("curator.reshape", "curator.anonymize", "curator.route")
+"""Packages that do not import each other; what they share lives below them."""
+
+
+def modules() -> dict[str, Path]:
+    """Return every module of the plugin by its dotted name."""
+    found = {}
+    for path in sorted(PLUGIN.rglob("*.py")):
+        parts = path.relative_to(PLUGIN).with_suffix("").parts
+        found[".".join(parts[:-1] if parts[-1] == "__init__" else parts)] = path
+    return found
+
+
+MODULES = modules()
+
+
+def imports(name: str) -> Iterator[str]:
+    """Yield what a module imports, at any depth of its code, as absolute dotted names."""
+    path = MODULES[name]
+    package = name if path.name == "__init__.py" else name.rpartition(".")[0]
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            base = (
+                package.split(".")[: len(package.split(".")) - node.level + 1] if node.level else []
+            )
+            source = ".".join([*base, *([node.module] if node.module else [])])
+            yield source
+            yield from (f"{source}.{alias.name}" for alias in node.names)
+
+
+def within(name: str, packages) -> bool:
+    """Return whether a module is one of `packages`, or lies in one."""
+    return any(name == package or name.startswith(f"{package}.") for package in packages)
+
+
+def test_every_entry_of_the_tables_exists():
+    missing = [name for name in (*SDK_FILES, *PURE, *SHELL) if name not in MODULES]
+    assert missing == []
+
+
+@pytest.mark.parametrize("name", sorted(MODULES))
+def test_only_the_entry_point_imports_the_sdk(name):
+    uses_it = within_any(imports(name), ("orthanc",))
+    assert bool(uses_it) == (name in SDK_FILES)
+
+
+@pytest.mark.parametrize("name", [name for name in sorted(MODULES) if within(name, PURE)])
+def test_pure_modules_have_no_side_effects(name):
+    assert within_any(imports(name), WITH_SIDE_EFFECTS) == []
+    assert within_any(imports(name), SHELL) == []
+
+
+@pytest.mark.parametrize("name", [name for name in sorted(MODULES) if within(name, PURE)])
+def test_pure_modules_do_not_read_the_clock_or_files(name):
+    tree = ast.parse(MODULES[name].read_text(encoding="utf-8"))
+    calls = [node.func for node in ast.walk(tree) if isinstance(node, ast.Call)]
+    names = {
+        call.attr if isinstance(call, ast.Attribute) else getattr(call, "id", "") for call in calls
+    }
+    forbidden = {"now", "utcnow", "today", "open", "read_text", "read_bytes", "write_text", "print"}
+    assert names & forbidden == set()
+
+
+@pytest.mark.parametrize("name", [name for name in sorted(MODULES) if within(name, FEATURES)])
+def test_features_do_not_import_each_other(name):
+    others = [package for package in FEATURES if not within(name, (package,))]
+    assert within_any(imports(name), others) == []
+
+
+def within_any(names, packages) -> list[str]:
+    """Return those of `names` that are or lie in one of `packages`."""
+    return sorted({name for name in names if within(name, packages)})
+
+
+def test_relative_and_nested_imports_are_seen(tmp_path, monkeypatch):
+    path = tmp_path / "plan.py"
+    path.write_text("from . import apply\nfrom ..web import Reply\ndef f():\n    import os.path\n")
+    monkeypatch.setitem(MODULES, "curator.reshape.plan", path)
+    expected = {"curator.reshape.apply", "curator.web", "curator.web.Reply", "os.path"}
+    assert expected <= set(imports("curator.reshape.plan"))

@@ -1,0 +1,160 @@
+"""Open an encoded instance without decoding it: what no edit concerns is copied as it is."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable, Iterator
+
+from curator.dicom.charset import DEFAULT_TERM, Charset, charset_of
+from curator.dicom.deflate import deflated, inflated
+from curator.dicom.encode import Encoding
+from curator.dicom.errors import Malformed
+from curator.dicom.filemeta import (
+    DEFLATED,
+    EXPLICIT_BIG_ENDIAN,
+    IMPLICIT_LITTLE_ENDIAN,
+    read_file_meta,
+)
+from curator.dicom.instance import Instance, check_data_set
+from curator.dicom.site import Changes, Site, SiteItem, joined
+from curator.dicom.structure import (
+    ALL_VRS,
+    SEQUENCE_DELIMITATION,
+    UNDEFINED,
+    Header,
+    Item,
+    Level,
+    Scan,
+    check_order,
+    header_at,
+    items,
+    level_of,
+    scan,
+)
+
+
+class EncodedSite(Site):
+    """One level of encoded bytes, by its index.
+
+    Parameters
+    ----------
+    data : bytes
+        Encoded bytes, little endian.
+    level : Level
+        Where the elements are.
+    inherited : Charset
+        The character set of the level above, unless this one has its own (PS3.3 C.12.1.1.2).
+    depth : int
+        Levels above.
+    """
+
+    __slots__ = ("data", "level")
+
+    def __init__(self, data: bytes, level: Level, inherited: Charset, depth: int = 0) -> None:
+        check_order(level)
+        self.data, self.level, self.depth = data, level, depth
+        self.encoding = Encoding(level.explicit, self.own_charset(inherited))
+
+    @property
+    def tags(self) -> Collection[int]:
+        """The tags that are present."""
+        return self.level.tags
+
+    def _span(self, tag: int) -> tuple[int, int]:
+        place = self.level.place(tag)
+        return self.level.offsets[place], self.level.offsets[place + 1]
+
+    def _header(self, tag: int) -> Header:
+        return header_at(self.data, self._span(tag)[0], self.level.explicit)
+
+    def vr(self, tag: int) -> str:
+        """Return the VR of a present element, from the dictionaries in implicit VR."""
+        return self._header(tag).vr or self.known_vr(tag)
+
+    def raw(self, tag: int) -> bytes:
+        """Return the value field of a present element, without a sequence delimiter."""
+        start, end = self._span(tag)
+        header = header_at(self.data, start, self.level.explicit)
+        if header.length == UNDEFINED:
+            end -= len(SEQUENCE_DELIMITATION)
+        return self.data[header.value : end]
+
+    def encoded(self, tag: int) -> bytes:
+        """Return a present element as it stands, header included."""
+        start, end = self._span(tag)
+        return self.data[start:end]
+
+    def is_delimited(self, tag: int) -> bool:
+        """Tell whether a present element has undefined length."""
+        return self._header(tag).length == UNDEFINED
+
+    def items(self, tag: int) -> Iterator[SiteItem]:
+        """Yield the items of a present sequence; those in a UN are implicit (PS3.5 6.2.2)."""
+        header = self._header(tag)
+        explicit = self.level.explicit and header.vr == "SQ"
+        how = Scan(self._span(tag)[1], explicit, self.depth + 1)
+        for item in items(self.data, header.value, header.length, how):
+            yield SiteItem(
+                self.data[item.start : item.after],
+                item.delimited,
+                lambda item=item: self._entered(item, how),  # type: ignore[misc]
+            )
+
+    def _entered(self, item: Item, how: Scan) -> Site:
+        level = level_of(self.data, item, how)
+        return EncodedSite(self.data, level, self.encoding.charset, how.depth)
+
+    def pieces(self, changes: Changes) -> Iterable[bytes | memoryview]:
+        """Return the content of the level with `changes` applied, as ranges to be joined."""
+        if all(tag & 0xFFFF for tag in self.level.tags):
+            return self._ranges(changes)
+        if not self.level.ordered:
+            raise Malformed("Group lengths where elements are out of order", self.level.offsets[0])
+        chunks = {tag: self.encoded(tag) for tag in self.level.tags}
+        return [joined(chunks, changes, self.encoding)]
+
+    def _ranges(self, changes: Changes) -> Iterator[bytes | memoryview]:
+        view, level = memoryview(self.data), self.level
+        copied = level.offsets[0]
+        for place, tag in sorted((level.place(tag), tag) for tag in changes):
+            yield view[copied : level.offsets[place]]
+            yield changes[tag]
+            copied = level.offsets[place + level.has(tag, place)]
+        yield view[copied : level.end]
+
+
+def opened(data: bytes, default_charset: str = DEFAULT_TERM, until: int = 1 << 32) -> Instance:
+    """Take an instance apart, as far as its top level.
+
+    Parameters
+    ----------
+    data : bytes
+        A DICOM file.
+    default_charset : str, optional
+        Defined term for instances that declare none.
+    until : int, optional
+        From this tag on, the data may be cut off.
+
+    Raises
+    ------
+    NotDicom, Malformed, TooDeep
+        If the structure is not certain, or the transfer syntax is big endian or missing.
+    """
+    meta = read_file_meta(data)
+    uid = meta.transfer_syntax_uid
+    if uid in DEFLATED:
+        site = _data_set(inflated(data, meta.end), 0, True, default_charset)
+        return Instance(data, meta, site, deflated)
+    if not uid or uid == EXPLICIT_BIG_ENDIAN:
+        raise Malformed("The transfer syntax is big endian or missing", meta.end)
+    explicit = uid != IMPLICIT_LITTLE_ENDIAN
+    return Instance(data, meta, _data_set(data, meta.end, explicit, default_charset, until))
+
+
+def _data_set(
+    data: bytes, start: int, explicit: bool, default_charset: str, until: int = 1 << 32
+) -> EncodedSite:
+    if not explicit and data[start + 4 : start + 6] in ALL_VRS:
+        raise Malformed("Explicit VR in a transfer syntax of implicit VR", start)
+    level = scan(data, start, Scan(len(data), explicit, until=until))
+    check_data_set(level.tags, start)
+    return EncodedSite(data, level, charset_of(b"", default_charset))

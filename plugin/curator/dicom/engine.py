@@ -1,0 +1,103 @@
+"""Change an instance: the one place where Curator writes DICOM.
+
+What no edit concerns comes out byte for byte as it went in. An instance whose structure is not
+certain is refused, never written back with bytes lost or shifted.
+"""
+
+from __future__ import annotations
+
+from curator.dicom import encoded, fallback
+from curator.dicom.changes import changes_at
+from curator.dicom.charset import DEFAULT_TERM
+from curator.dicom.edits import Edits
+from curator.dicom.errors import DoesNotFit, Malformed, NotDicom, OutOfOrder
+from curator.dicom.filemeta import MetaPolicy, read_file_meta
+from curator.dicom.instance import Instance
+from curator.dicom.widen import widening_changes
+
+
+def apply(
+    data: bytes,
+    edits: Edits,
+    *,
+    meta: MetaPolicy = MetaPolicy.KEEP,
+    default_charset: str = DEFAULT_TERM,
+) -> bytes:
+    """Return an instance with `edits` applied.
+
+    Parameters
+    ----------
+    data : bytes
+        A DICOM file (PS3.10), in any transfer syntax.
+    edits : Edits
+        What to change.
+    meta : MetaPolicy, optional
+        Whether the rest of preamble and File Meta is kept or rebuilt, where anything changes.
+    default_charset : str, optional
+        Defined term for instances without Specific Character Set.
+
+    Returns
+    -------
+    bytes
+        The changed file; `data` itself where nothing changes. Where a new text does not fit the
+        character set, all text of the instance is in UTF-8.
+
+    Raises
+    ------
+    NotDicom, Malformed, TooDeep
+        If the instance cannot be read for certain.
+    EncodingError
+        If text has to be converted to UTF-8 and is none in its declared character set.
+    UnsupportedValue, UnsupportedInstance
+        If an edit is impossible.
+    """
+    instance = opened(data, default_charset)
+    if edits.widens:
+        instance = _widened(instance, default_charset)
+    try:
+        changes = changes_at(instance.site, edits.root)
+    except DoesNotFit:
+        instance = _widened(instance, default_charset)
+        changes = changes_at(instance.site, edits.root)
+    return instance.changed(changes, meta)
+
+
+def opened(data: bytes, default_charset: str = DEFAULT_TERM, until: int = 1 << 32) -> Instance:
+    """Take an instance apart, directly or through pydicom.
+
+    Parameters
+    ----------
+    data : bytes
+        A DICOM file.
+    default_charset : str, optional
+        Defined term for instances without Specific Character Set.
+    until : int, optional
+        From this tag on, the data may be cut off.
+
+    Raises
+    ------
+    NotDicom, Malformed, TooDeep
+        If the instance cannot be read for certain.
+    """
+    try:
+        return encoded.opened(data, default_charset, until)
+    except OutOfOrder:
+        raise  # pydicom would sort, and keep one of two
+    except (NotDicom, Malformed) as problem:
+        return fallback.opened(data, default_charset, problem)
+
+
+def _widened(instance: Instance, default_charset: str) -> Instance:
+    data = instance.changed(widening_changes(instance.site), MetaPolicy.KEEP)
+    return opened(data, default_charset)
+
+
+def transfer_syntax(data: bytes) -> str:
+    """Return the transfer syntax UID that the file declares; empty where it declares none.
+
+    Raises
+    ------
+    NotDicom, Malformed
+        If there is no File Meta Information.
+    """
+    return read_file_meta(data).transfer_syntax_uid

@@ -21,6 +21,7 @@ from pydicom.dataset import Dataset, FileDataset, FileMetaDataset
 from pydicom.encaps import encapsulate
 from pydicom.sequence import Sequence
 from pydicom.uid import (
+    UID,
     CTImageStorage,
     DeflatedExplicitVRLittleEndian,
     ExplicitVRBigEndian,
@@ -170,7 +171,7 @@ def encoded(dataset: Dataset, transfer_syntax: str = ExplicitVRLittleEndian) -> 
     meta = FileMetaDataset()
     meta.MediaStorageSOPClassUID = dataset.get("SOPClassUID", CTImageStorage)
     meta.MediaStorageSOPInstanceUID = dataset.get("SOPInstanceUID", uid("none"))
-    meta.TransferSyntaxUID = transfer_syntax
+    meta.TransferSyntaxUID = UID(transfer_syntax)
     out = BytesIO()
     file = FileDataset(out, dataset, preamble=bytes(128), file_meta=meta)
     dcmwrite(out, file, enforce_file_format=True)

@@ -9,6 +9,8 @@ Conditions are data; no code is evaluated. A condition on an element holds if on
 fits. An element that is absent or empty has no value and fits nothing but ``"Exists": false``.
 """
 
+import math
+import re
 from collections.abc import Callable, Iterator
 from functools import cached_property
 from typing import Annotated, Any, Self
@@ -27,6 +29,9 @@ Lookup = Callable[[Path], tuple[str, ...]]
 
 #: A condition nested more deeply than this is refused.
 MAX_DEPTH = 32
+
+#: Numbers as DS and IS have them (PS3.5 6.2); ``nan`` and ``1_000`` are text.
+_NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d{1,3})?", re.ASCII)
 
 _COMBINERS = ("all_", "any_", "not_")
 _OPERATORS = ("equals", "in_", "like", "matches", "between", "exists")
@@ -162,10 +167,8 @@ def _wildcards(pattern: str) -> str:
 
 def number(text: str) -> float | None:
     """Return the number that a value says, or None."""
-    try:
-        return float(text)
-    except ValueError:
-        return None
+    found = float(text) if _NUMBER.fullmatch(text.strip(" ")) else math.inf
+    return found if math.isfinite(found) else None
 
 
 def _equal(value: str, wanted: str | float) -> bool:
@@ -173,7 +176,7 @@ def _equal(value: str, wanted: str | float) -> bool:
 
 
 def _between(value: str, low: str | float, high: str | float) -> bool:
-    if isinstance(low, str) and isinstance(high, str):
-        return low <= value <= high
+    if isinstance(low, str) or isinstance(high, str):
+        return str(low) <= value <= str(high)
     found = number(value)
-    return found is not None and float(low) <= found <= float(high)
+    return found is not None and low <= found <= high

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Annotated, Any
 
 from pydantic import Field
+from sqlalchemy import URL
 
 from curator.models import InvalidModel, Model, validate
 
@@ -65,11 +66,43 @@ def database_url(settings: Settings, configuration: dict[str, Any]) -> str:
         return settings.database
     storage = configuration.get("StorageDirectory", "OrthancStorage")
     directory = Path(configuration.get("IndexDirectory", storage))
-    return f"sqlite:///{directory.resolve() / 'curator.db'}"
+    database = str(directory.resolve() / "curator.db")
+    return URL.create("sqlite", database=database).render_as_string(hide_password=False)
+
+
+def default_charset(configuration: dict[str, Any]) -> str:
+    """Return the defined term of Orthanc's ``DefaultEncoding``, which files without one are in.
+
+    An encoding that DICOM does not know becomes ASCII: other text is then refused, not guessed.
+    """
+    return _CHARSETS.get(configuration.get("DefaultEncoding", "Latin1"), "ISO_IR 6")
+
+
+#: Defined terms (PS3.3 C.12.1.1.2) by Orthanc's names of encodings.
+_CHARSETS = {
+    "Ascii": "ISO_IR 6",
+    "Utf8": "ISO_IR 192",
+    "Latin1": "ISO_IR 100",
+    "Latin2": "ISO_IR 101",
+    "Latin3": "ISO_IR 109",
+    "Latin4": "ISO_IR 110",
+    "Latin5": "ISO_IR 148",
+    "Cyrillic": "ISO_IR 144",
+    "Arabic": "ISO_IR 127",
+    "Greek": "ISO_IR 126",
+    "Hebrew": "ISO_IR 138",
+    "Thai": "ISO_IR 166",
+    "Japanese": "ISO_IR 13",
+    "JapaneseKanji": "ISO 2022 IR 87",
+    "Korean": "ISO 2022 IR 149",
+    "SimplifiedChinese": "ISO 2022 IR 58",
+    "Chinese": "GB18030",
+}
 
 
 def _plugin_problems(configuration: dict[str, Any]) -> list[str]:
-    if configuration.get("Python", {}).get("AllowThreads") is True:
+    python = configuration.get("Python")
+    if isinstance(python, dict) and python.get("AllowThreads") is True:
         return []
     problem = (
         "$.Python.AllowThreads: must be true, since otherwise one slow call stops every request"

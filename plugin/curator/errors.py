@@ -270,6 +270,10 @@ class CoreError(CuratorError):
     def status(self) -> int:
         return HTTP_STATUSES.get(self.core_code, 500)
 
+    def explained(self, details: str) -> "CoreError":
+        """Return the same refusal with what Curator knows about it."""
+        return CoreError(self.core_code, self.message, details)
+
     @property
     def unknown_resource(self) -> bool:
         """Whether the core says that the resource does not exist."""

@@ -7,7 +7,7 @@ oneself would land in the callback that made it. Whatever the SDK raises leaves 
 
 import json
 import logging
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from enum import StrEnum
@@ -50,6 +50,16 @@ _COLLECTIONS = {
 }
 
 
+class Content(StrEnum):
+    """What ``/tools/find`` tells of a resource (``ResponseContent``)."""
+
+    MAIN_DICOM_TAGS = "MainDicomTags"
+    METADATA = "Metadata"
+    LABELS = "Labels"
+    ATTACHMENTS = "Attachments"
+    PARENT = "Parent"
+
+
 @dataclass(frozen=True)
 class Attachment:
     """A file attached to a resource, by the number of its content type."""
@@ -60,7 +70,7 @@ class Attachment:
 
 @dataclass(frozen=True)
 class Resource:
-    """A stored patient, study, series or instance, as ``/tools/find`` tells it.
+    """A stored patient, study, series or instance, as far as ``/tools/find`` was asked to tell it.
 
     ``metadata`` maps names to values, the core's own included; ``tags`` are the main DICOM tags by
     keyword; ``parent`` is the Orthanc identifier one level up, empty for a patient.
@@ -140,10 +150,12 @@ class Gateway:
 
     def resource(self, level: Level, orthanc_id: str) -> Resource | None:
         """Read one patient, study or series, or None if there is no such resource."""
-        found = self._find(level, level, orthanc_id, since=0)
+        found = self._find(level, level, orthanc_id, Content, since=0)
         return found[0] if found else None
 
-    def descendants(self, level: Level, ancestor: Level, orthanc_id: str) -> list[Resource]:
+    def descendants(
+        self, level: Level, ancestor: Level, orthanc_id: str, content: Iterable[Content] = Content
+    ) -> list[Resource]:
         """Read all resources of a level below a patient, study or series.
 
         A server may cap what ``/tools/find`` answers (``LimitFindResults``), so the answer is
@@ -157,7 +169,7 @@ class Gateway:
         statistics = self.get_json(f"{uri(ancestor, orthanc_id)}/statistics")
         expected = int(statistics[f"Count{level.collection.capitalize()}"])
         found: dict[str, Resource] = {}
-        while page := self._find(level, ancestor, orthanc_id, since=len(found)):
+        while page := self._find(level, ancestor, orthanc_id, content, since=len(found)):
             found.update((resource.orthanc_id, resource) for resource in page)
             if len(found) >= expected:
                 break
@@ -168,14 +180,21 @@ class Gateway:
             )
         return list(found.values())
 
-    def _find(self, level: Level, ancestor: Level, orthanc_id: str, since: int) -> list[Resource]:
+    def _find(
+        self,
+        level: Level,
+        ancestor: Level,
+        orthanc_id: str,
+        content: Iterable[Content],
+        since: int,
+    ) -> list[Resource]:
         found = self.post_json(
             "/tools/find",
             {
                 "Level": level,
                 "Query": {},
                 f"Parent{ancestor}": orthanc_id,
-                "ResponseContent": ["MainDicomTags", "Metadata", "Labels", "Attachments", "Parent"],
+                "ResponseContent": list(content),
                 "Since": since,
             },
         )
@@ -186,6 +205,13 @@ class Gateway:
     def read(self, instance_orthanc_id: str) -> bytes:
         """Read the DICOM file of an instance."""
         return self._call(self._sdk.GetDicomForInstance, instance_orthanc_id)
+
+    def read_header(self, instance_orthanc_id: str) -> bytes:
+        """Read an instance as far as its pixel data, as the core has parsed it."""
+        mode = self._sdk.LoadDicomInstanceMode.UNTIL_PIXEL_DATA
+        return self._call(
+            lambda: self._sdk.LoadDicomInstance(instance_orthanc_id, mode).GetInstanceData()
+        )
 
     def store(self, dicom: bytes) -> Stored:
         """Store an instance; the status is the core's (``Success``, ``AlreadyStored``, …)."""
@@ -337,10 +363,11 @@ def _resource(level: Level, item: Json) -> Resource:
         level=level,
         orthanc_id=item["ID"],
         parent=_parent(item),
-        tags=item["MainDicomTags"],
-        metadata=item["Metadata"],
-        labels=tuple(item["Labels"]),
+        tags=item.get(Content.MAIN_DICOM_TAGS, {}),
+        metadata=item.get(Content.METADATA, {}),
+        labels=tuple(item.get(Content.LABELS, ())),
         attachments=tuple(
-            Attachment(file["ContentType"], file["Uuid"]) for file in item["Attachments"]
+            Attachment(file["ContentType"], file["Uuid"])
+            for file in item.get(Content.ATTACHMENTS, ())
         ),
     )

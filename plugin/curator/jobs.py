@@ -27,6 +27,9 @@ logger = logging.getLogger(__name__)
 #: Progress is kept for a restart at most this often, in seconds.
 PROGRESS_INTERVAL = 1.0
 
+#: Seconds before a worker asks a database again that has failed.
+DATABASE_INTERVAL = 5.0
+
 
 class State(StrEnum):
     """States of a job, as the core names them."""
@@ -108,6 +111,11 @@ class Job:
         self.phase = Phase(row["phase"])
 
     @property
+    def row(self) -> Row:
+        """The job as it was when this run began."""
+        return self._row
+
+    @property
     def id(self) -> str:
         return str(self._row["id"])
 
@@ -117,7 +125,7 @@ class Job:
 
     @property
     def failed_before(self) -> bool:
-        """Whether this run only removes what an earlier one has left."""
+        """Whether this run only ends what failed or was canceled in an earlier one."""
         return bool(self._row["error_code"])
 
     def measures(self) -> dict[str, object]:
@@ -219,23 +227,12 @@ class JobEngine:
             threading.Thread(target=self._work, name=f"curator-{number}", daemon=True)
             for number in range(workers)
         ]
+        self._take_up()
 
     # Life
 
     def start(self) -> None:
-        """Take up what was unfinished when Orthanc stopped, and start the workers."""
-        with self._lock:
-            for row in self._store.jobs(ACTIVE):
-                control = _Control(progress=row["progress"])
-                if row["state"] == State.PAUSED:
-                    self._controls[row["id"]] = control
-                else:
-                    self._set_state(row["id"], State.PENDING)
-                    self._push(row, control)
-            for row in self._store.jobs([State.FAILURE]):
-                if row["phase"] != Phase.NONE:  # what it has left could not be removed then
-                    self._set_state(row["id"], State.PENDING)
-                    self._push(row, _Control(cancel=True))
+        """Start the workers."""
         for thread in self._threads:
             thread.start()
 
@@ -302,8 +299,9 @@ class JobEngine:
         control = _Control()
         self.submit(submission, control)
         control.done.wait()
-        if control.error is not None:
-            raise control.error
+        error = control.error
+        if error is not None:
+            raise error
         return control.content
 
     def cancel(self, job_id: str) -> bool:
@@ -321,7 +319,10 @@ class JobEngine:
                 self._finish(
                     Job(row, control, self._store, self._stopping), State.FAILURE, Canceled()
                 )
-            elif row["state"] == State.PAUSED:  # a worker undoes what it has done so far
+                return True
+            if row["phase"] != Phase.COMMITTED:  # else it can only be finished
+                self._store.update_job(job_id, error_code=int(ErrorCode.CANCELED_JOB))
+            if row["state"] == State.PAUSED:  # a worker undoes what it has done so far
                 self._set_state(job_id, State.PENDING)
                 self._push(row, control)
             return True
@@ -335,7 +336,7 @@ class JobEngine:
             if row["state"] == State.PENDING:
                 self._unqueue(job_id)
                 self._set_state(job_id, State.PAUSED)
-            elif row["state"] == State.RUNNING:
+            elif row["state"] == State.RUNNING and job_id in self._controls:
                 self._controls[job_id].pause = True
             return True
 
@@ -363,7 +364,7 @@ class JobEngine:
             row = self._store.job(job_id)
             if row is None or row["state"] != State.FAILURE:
                 return False
-            self._refuse_claimed(frozenset(row["claims"]))
+            self._refuse_claimed(frozenset(row["claims"]), job_id)
             self._store.update_job(
                 job_id, error_code=ErrorCode.SUCCESS, error_details="", runtime=0.0, progress=0.0
             )
@@ -400,6 +401,22 @@ class JobEngine:
 
     # Queue
 
+    def _take_up(self) -> None:
+        """Queue what was unfinished when Orthanc stopped, before the first request comes in."""
+        with self._lock:
+            for row in self._store.jobs(ACTIVE):
+                canceled = bool(row["error_code"])
+                control = _Control(cancel=canceled, progress=row["progress"])
+                if row["state"] == State.PAUSED:
+                    self._controls[row["id"]] = control
+                else:
+                    self._set_state(row["id"], State.PENDING)
+                    self._push(row, control)
+            for row in self._store.jobs([State.FAILURE]):
+                if row["phase"] != Phase.NONE:  # what it has left could not be removed then
+                    self._set_state(row["id"], State.PENDING)
+                    self._push(row, _Control(cancel=True))
+
     def _push(self, row: Row, control: _Control) -> None:
         self._controls[row["id"]] = control
         heapq.heappush(self._queue, (-row["priority"], next(self._order), row["id"]))
@@ -409,11 +426,12 @@ class JobEngine:
         self._queue = [entry for entry in self._queue if entry[2] != job_id]
         heapq.heapify(self._queue)
 
-    def _refuse_claimed(self, claims: frozenset[str]) -> None:
-        for row in self._store.jobs(ACTIVE):
+    def _refuse_claimed(self, claims: frozenset[str], resubmitted: str = "") -> None:
+        """Refuse what another job works on, or has left half done: undoing that comes later."""
+        for row in self._store.unfinished_jobs(ACTIVE):
             shared = claims.intersection(row["claims"])
-            if shared:
-                raise Conflict(f"Job {row['id']} is working on {', '.join(sorted(shared))}")
+            if shared and row["id"] != resubmitted:
+                raise Conflict(f"Job {row['id']} is not done with {', '.join(sorted(shared))}")
 
     def _set_state(self, job_id: str, state: State) -> None:
         self._store.update_job(job_id, state=state, changed=timestamp())
@@ -422,13 +440,22 @@ class JobEngine:
 
     def _work(self) -> None:
         self._name_thread(threading.current_thread().name)
-        while (job_id := self._next()) is not None:
+        while not self._stopping.is_set():
             try:
-                self._run(job_id)
-            except Exception as error:  # noqa: BLE001  a worker must outlive any job
-                logger.error(
-                    "Job %s stays unfinished until the next start: %s", job_id, trace(error)
-                )
+                job_id = self._next()
+            except Exception as error:  # noqa: BLE001  a worker must outlive its database
+                logger.error("Curator's database failed: %s", trace(error))
+                self._stopping.wait(DATABASE_INTERVAL)
+                continue
+            if job_id is not None:
+                self._run_safely(job_id)
+
+    def _run_safely(self, job_id: str) -> None:
+        try:
+            self._run(job_id)
+        except Exception as error:  # noqa: BLE001  a worker must outlive any job
+            logger.error("Job %s stays unfinished until the next start: %s", job_id, trace(error))
+            with self._lock:
                 self._release(job_id, CuratorError("Curator's database failed, see Orthanc's log"))
 
     def _next(self) -> str | None:
@@ -437,8 +464,9 @@ class JobEngine:
                 self._lock.wait()
             if self._stopping.is_set():
                 return None
-            job_id = heapq.heappop(self._queue)[2]
+            job_id = self._queue[0][2]
             self._set_state(job_id, State.RUNNING)
+            heapq.heappop(self._queue)
             return job_id
 
     def _run(self, job_id: str) -> None:
@@ -449,7 +477,14 @@ class JobEngine:
         control.started = time.monotonic()
         job = Job(row, control, self._store, self._stopping)
         try:
-            error = self._attempt(self._factories[row["type"]](row["request"]), job)
+            task = self._factories[row["type"]](row["request"])
+        except (LookupError, ValueError) as unknown:
+            logger.error("Job %s cannot be read: %s", job_id, trace(unknown))
+            unreadable = CuratorError("This release of Curator does not know such a job")
+            self._finish(job, State.FAILURE, unreadable)
+            return
+        try:
+            error = self._attempt(task, job)
         except Paused:
             self._finish(job, State.PAUSED, None)
         except Interrupted:
@@ -500,8 +535,14 @@ class JobEngine:
         elif error is not None and not job.failed_before:
             values |= {"error_code": error.error_code, "error_details": error.details}
         with self._lock:
+            control = self._controls[job.id]
+            goes_on = state == State.PAUSED and not control.pause  # canceled before it came to rest
+            if goes_on:
+                values["state"] = State.PENDING
             self._store.update_job(job.id, **values)
-            if state in FINISHED:
+            if goes_on:
+                self._push(job.row, control)
+            elif state in FINISHED:
                 self._release(job.id, error, job.content)
                 self._store.forget_jobs(FINISHED, self._history_size)
 
@@ -509,27 +550,30 @@ class JobEngine:
         self, job_id: str, error: CuratorError | None, content: dict[str, Any] | None = None
     ) -> None:
         """Let go of a job, and wake who waits for it."""
-        control = self._controls.pop(job_id)
-        control.error, control.content = error, content or {}
-        control.done.set()
+        control = self._controls.pop(job_id, None)
+        if control is not None:
+            control.error, control.content = error, content or {}
+            control.done.set()
 
     def _describe(self, row: Row) -> dict[str, Any]:
         control = self._controls.get(row["id"])
-        if control is not None and control.started is not None:
-            runtime = row["runtime"] + time.monotonic() - control.started
+        started = None if control is None else control.started
+        if control is not None and started is not None:
+            runtime = row["runtime"] + time.monotonic() - started
             row = row | {"runtime": runtime, "progress": control.progress}
         return describe(row)
 
 
 def describe(row: Row) -> dict[str, Any]:
     """Return the JSON of a job as the core writes it, but for the description of the error."""
+    finished = row["state"] in FINISHED  # before, the error says what the job is to end with
     described = {
         "ID": row["id"],
         "Type": row["type"],
         "Priority": row["priority"],
         "State": row["state"],
-        "ErrorCode": row["error_code"],
-        "ErrorDetails": row["error_details"],
+        "ErrorCode": row["error_code"] if finished else int(ErrorCode.SUCCESS),
+        "ErrorDetails": row["error_details"] if finished else "",
         "Timestamp": timestamp(),
         "CreationTime": row["created"],
         "EffectiveRuntime": round(row["runtime"], 3),
@@ -538,7 +582,7 @@ def describe(row: Row) -> dict[str, Any]:
     }
     if row["user_data"] is not None:
         described["UserData"] = row["user_data"]
-    if row["state"] in FINISHED:
+    if finished:
         described["CompletionTime"] = row["changed"]
     return described
 

@@ -10,9 +10,12 @@ from typing import Any
 from curator.errors import CoreError, ErrorCode
 from curator.gateway import Gateway
 from curator.jobs import JobEngine
-from curator.web import TEXT, Endpoint, Request, Response, forward, json_response
+from curator.web import JSON, TEXT, Endpoint, Request, Response, forward, json_response
 
 Action = Callable[[str], bool]
+
+#: The core says no more where it has cut a job short, or let it go on.
+ACTION_DONE = Response(b"{}", "application/json")
 
 
 class JobsApi:
@@ -34,13 +37,19 @@ class JobsApi:
             Endpoint("/jobs", {"GET": self._list}),
             Endpoint("/jobs/{id}", {"GET": self._get, "DELETE": self._delete}),
             *(
-                Endpoint(f"/jobs/{{id}}/{name}", {"GET": self._output, "POST": self._act(action)})
+                Endpoint(
+                    f"/jobs/{{id}}/{name}",
+                    {"GET": self._output, "POST": self._act(action), "DELETE": self._output},
+                )
                 for name, action in actions.items()
             ),
         ]
 
     def _list(self, request: Request) -> Response:
-        jobs = json.loads(forward(self._gateway, request).body)
+        answer = forward(self._gateway, request)
+        if not self._engine.ids():
+            return answer
+        jobs = json.loads(answer.body)
         if request.flag("expand"):
             jobs += [self._with_description(job) for job in self._engine.describe_all()]
             jobs.sort(key=lambda job: job["ID"])
@@ -57,26 +66,37 @@ class JobsApi:
     def _delete(self, request: Request) -> Response:
         if self._engine.forget(request.groups[0]):
             return Response(content_type=TEXT)
-        return forward(self._gateway, request, TEXT)
+        try:
+            return forward(self._gateway, request, TEXT)
+        except CoreError as error:
+            job_id = request.groups[0]
+            known = self._engine.describe(job_id) is not None
+            reason = "is not finished: cancel it first" if known else "does not exist"
+            raise error.explained(f"Job {job_id} {reason}") from None
 
     def _output(self, request: Request) -> Response:
-        return forward(self._gateway, request)
+        """Take the URI for that of a job's output, as the core does."""
+        try:
+            return forward(self._gateway, request, TEXT)
+        except CoreError as error:
+            name = request.uri.rpartition("/")[2]
+            raise error.explained(f"The job has no such output: {name}") from None
 
     def _act(self, action: Action) -> Callable[[Request], Response]:
         def handle(request: Request) -> Response:
             job_id = request.groups[0]
             if action(job_id):
-                return Response(b"{}", "application/json")
+                return ACTION_DONE
             if self._engine.describe(job_id) is not None:
                 return Response(status=400)
-            return self._silent(request, missing_status=400)
+            return self._silent(request, missing_status=400, content_type=ACTION_DONE.content_type)
 
         return handle
 
-    def _silent(self, request: Request, missing_status: int) -> Response:
+    def _silent(self, request: Request, missing_status: int, content_type: str = JSON) -> Response:
         """Ask the core, which says nothing but a status of a job that it does not know."""
         try:
-            return forward(self._gateway, request)
+            return forward(self._gateway, request, content_type)
         except CoreError as error:
             if error.core_code != ErrorCode.UNKNOWN_RESOURCE:
                 raise

@@ -5,6 +5,7 @@ Fields are ``PascalCase`` in JSON, as everywhere in Orthanc, and unknown ones ar
 
 import difflib
 import json
+import re
 from typing import Any, TypeVar
 
 from pydantic import BaseModel, ConfigDict, ValidationError
@@ -55,7 +56,9 @@ def validate(model: type[M], value: object) -> M:
         With every problem, not the first one only.
     """
     try:
-        return model.model_validate_json(json.dumps(value))
+        return model.model_validate_json(json.dumps(value), by_alias=True, by_name=False)
+    except RecursionError:
+        raise InvalidModel(["$: is nested too deeply"]) from None
     except ValidationError as error:
         found = error.errors(include_url=False)
         problems = [_explain(model, one) for one in found if not _follows_from_others(one, found)]
@@ -63,9 +66,11 @@ def validate(model: type[M], value: object) -> M:
 
 
 def _explain(model: type[Model], problem: Any) -> str:
-    path = _json_path(problem["loc"])
     if problem["type"] == "extra_forbidden":
-        return f"{path}: unknown field{nearest(str(problem['loc'][-1]), _field_names(model))}"
+        *place, name = problem["loc"]
+        path = _json_path(tuple(place)) + _member(str(name))
+        return f"{path}: unknown field{nearest(str(name), _field_names(model))}"
+    path = _json_path(problem["loc"])
     if problem["type"] == "missing":
         return f"{path}: this field is required"
     return f"{path}: {problem['msg'].removeprefix('Value error, ')}"
@@ -86,15 +91,17 @@ def _json_path(location: tuple[int | str, ...]) -> str:
     for step in location:
         if isinstance(step, int):
             path += f"[{step}]"
-        elif step.isidentifier() and step[:1].isupper():
-            path += f".{step}"
-        elif not _names_union_member(step):
-            path += f"[{json.dumps(step)}]"
+        elif not _UNION_MEMBER.match(step):
+            path += _member(step)
     return path
 
 
-def _names_union_member(step: str) -> bool:
-    return step.isidentifier() or "[" in step
+def _member(name: str) -> str:
+    return f".{name}" if name.isidentifier() else f"[{json.dumps(name)}]"
+
+
+#: How pydantic names a member of a union, or the key of a dictionary, in a location.
+_UNION_MEMBER = re.compile(r"(str|int|float|bool)$|(tuple|list|dict|function-[a-z]+)\[|\[key\]$")
 
 
 def _field_names(model: type[Model]) -> list[str]:

@@ -1,7 +1,9 @@
 """Start and stop of Curator inside Orthanc: what is registered, and in which order it ends."""
 
 import logging
+import threading
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import curator
@@ -18,6 +20,17 @@ from curator.web import Endpoint, Request, Response, allowed_methods, dispatch
 
 logger = logging.getLogger(__name__)
 
+#: Stack of our threads. Those of Orthanc's HTTP server have so little that JSON of a few nested
+#: levels overflows it, which is the end of Orthanc; so no request is handled in them.
+STACK_SIZE = 16 * 1024 * 1024
+
+#: Threads of the HTTP server where ``HttpThreadsCount`` does not say.
+HTTP_THREADS = 50
+
+#: The REST callbacks. The Python plugin lets go of them without holding the interpreter's lock when
+#: Orthanc stops, which crashes it if nobody else has a reference.
+_callbacks: list[Callable[..., None]] = []
+
 
 def start(sdk: Sdk) -> None:
     """Start Curator; called while Orthanc loads the plugin.
@@ -28,11 +41,12 @@ def start(sdk: Sdk) -> None:
         Which stop the start of Orthanc, with their text in its log.
     """
     _log_through(sdk)
+    threading.stack_size(STACK_SIZE)
     gateway = Gateway(sdk)
     configuration = gateway.configuration()
     settings = config.load(configuration)
     store = Store(config.database_url(settings, configuration))
-    splits = SplitService(gateway, settings.threads_per_job)
+    splits = SplitService(gateway, settings.threads_per_job, config.default_charset(configuration))
     engine = JobEngine(
         store,
         {splits.job_type: splits.task},
@@ -41,18 +55,31 @@ def start(sdk: Sdk) -> None:
         name_thread=gateway.name_thread,
     )
     describe = configuration.get("HttpDescribeErrors", True)
-    endpoints = [
-        *StatusApi(engine, gateway).endpoints(),
-        *JobsApi(engine, gateway).endpoints(),
-        *SplitApi(splits, engine, gateway).endpoints(),
-    ]
-    for endpoint in endpoints:
-        sdk.RegisterRestCallback(endpoint.regex, _callback(endpoint, gateway, describe))
+    threads = ThreadPoolExecutor(
+        configuration.get("HttpThreadsCount", HTTP_THREADS),
+        initializer=gateway.name_thread,
+        initargs=("curator-http",),
+    )
+    for endpoint in endpoints(engine, splits, gateway):
+        callback = _callback(endpoint, gateway, describe, threads)
+        _callbacks.append(callback)
+        sdk.RegisterRestCallback(endpoint.regex, callback)
     _follow_life(sdk, engine, store)
     logger.warning("Curator %s is loaded", curator.__version__)
 
 
-def _callback(endpoint: Endpoint, gateway: Gateway, describe: bool) -> Callable[..., None]:
+def endpoints(engine: JobEngine, splits: SplitService, gateway: Gateway) -> list[Endpoint]:
+    """Return everything that Curator answers to, in the order in which it is matched."""
+    return [
+        *StatusApi(engine, gateway).endpoints(),
+        *JobsApi(engine, gateway).endpoints(),
+        *SplitApi(splits, engine, gateway).endpoints(),
+    ]
+
+
+def _callback(
+    endpoint: Endpoint, gateway: Gateway, describe: bool, threads: ThreadPoolExecutor
+) -> Callable[..., None]:
     def answer(output: RestOutput, uri: str, **request: Any) -> None:
         if request["method"] not in endpoint.handlers:
             output.SendMethodNotAllowed(allowed_methods(endpoint))
@@ -65,7 +92,7 @@ def _callback(endpoint: Endpoint, gateway: Gateway, describe: bool) -> Callable[
             headers=request.get("headers", {}),
             body=request.get("body", b""),
         )
-        _send(output, dispatch(endpoint, parsed, gateway, describe))
+        _send(output, threads.submit(dispatch, endpoint, parsed, gateway, describe).result())
 
     return answer
 

@@ -6,6 +6,7 @@ is refused instead of being damaged.
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
 
 from sqlalchemy import (
@@ -25,6 +26,7 @@ from sqlalchemy import (
     func,
     insert,
     inspect,
+    or_,
     select,
     update,
 )
@@ -86,9 +88,12 @@ class Store:
         try:
             self._engine = create_engine(url)
             if self._engine.dialect.name == "sqlite":
+                _make_directory(self._engine.url.database)
                 event.listen(self._engine, "connect", _prepare_sqlite)
             self._upgrade()
-        except (SQLAlchemyError, ImportError) as error:
+        except StoreError:
+            raise
+        except (SQLAlchemyError, ImportError, OSError, ValueError) as error:
             raise StoreError(
                 f"$.Curator.Database: cannot open the database: {type(error).__name__}"
             ) from error
@@ -121,6 +126,11 @@ class Store:
         """Read jobs in the order in which they were created."""
         query = select(*_SUMMARY).order_by(jobs.c.created, jobs.c.id)
         return self._rows(query if states is None else query.where(jobs.c.state.in_(states)))
+
+    def unfinished_jobs(self, states: Sequence[str]) -> list[Row]:
+        """Read jobs of some states, and those of any other that have changes to finish or undo."""
+        query = select(*_SUMMARY).where(or_(jobs.c.state.in_(states), jobs.c.phase != ""))
+        return self._rows(query.order_by(jobs.c.created, jobs.c.id))
 
     def job_ids(self) -> list[str]:
         """Read the identifiers of all jobs."""
@@ -175,6 +185,12 @@ def _schema_version(engine: Engine) -> int:
         return 0
     with engine.connect() as connection:
         return connection.execute(select(schema.c.version)).scalar() or 0
+
+
+def _make_directory(database: str | None) -> None:
+    """Make the directory of a file: at the first start, Orthanc makes its own only later."""
+    if database and database != ":memory:":
+        Path(database).parent.mkdir(parents=True, exist_ok=True)
 
 
 def _prepare_sqlite(connection: Any, _record: object) -> None:

@@ -6,9 +6,9 @@ client cannot tell Curator's errors from Orthanc's.
 """
 
 import base64
-import binascii
 import json
 import logging
+import math
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
@@ -22,7 +22,10 @@ from curator.models import InvalidModel, M, validate
 
 logger = logging.getLogger(__name__)
 
-JSON = "application/json"
+#: Phrases of the core that newer releases of Python write differently.
+_PHRASES = {416: "Requested Range Not Satisfiable"}
+
+JSON = "application/json; charset=utf-8"
 TEXT = "text/plain"
 
 
@@ -49,7 +52,7 @@ class Request:
             return ""
         try:
             return base64.b64decode(credentials, validate=True).decode().partition(":")[0]
-        except (binascii.Error, UnicodeDecodeError):
+        except ValueError:  # not Base64, or not UTF-8
             return ""
 
     def flag(self, name: str) -> bool:
@@ -105,7 +108,7 @@ def json_object(request: Request) -> dict[str, Any]:
     if not request.body.strip():
         raise BadBody("The body must contain a JSON object, but it is empty")
     try:
-        value = json.loads(request.body, parse_constant=_refuse_constant)
+        value = json.loads(request.body, parse_constant=_refuse_constant, parse_float=_finite)
     except RecursionError:
         raise BadBody("The body cannot be parsed as JSON: it is nested too deeply") from None
     except ValueError as error:
@@ -180,7 +183,7 @@ def _error_response(
     core_text = error.message if isinstance(error, CoreError) else None
     message = core_text or gateway.error_description(error.error_code)
     body = {
-        "HttpError": HTTPStatus(error.status).phrase,
+        "HttpError": _PHRASES.get(error.status) or HTTPStatus(error.status).phrase,
         "HttpStatus": error.status,
         "Message": message,
         "Method": request.method,
@@ -196,14 +199,31 @@ def _error_response(
     return Response(text.encode() + b"\n", TEXT, error.status)
 
 
+class _NotJson(ValueError):
+    """A number that JSON does not have, or that no double holds."""
+
+
 def _refuse_constant(name: str) -> float:
-    raise ValueError(f"{name} is not JSON")
+    raise _NotJson(f"{name} is not JSON")
+
+
+def _finite(text: str) -> float:
+    value = float(text)
+    if not math.isfinite(value):
+        raise _NotJson("a number is too large")
+    return value
 
 
 def _position(error: ValueError) -> str:
-    if isinstance(error, json.JSONDecodeError):
-        return f"{error.msg} (line {error.lineno}, column {error.colno})"
-    return "it is not UTF-8" if isinstance(error, UnicodeDecodeError) else str(error)
+    match error:
+        case json.JSONDecodeError():
+            return f"{error.msg} (line {error.lineno}, column {error.colno})"
+        case UnicodeDecodeError():
+            return "it is not UTF-8"
+        case _NotJson():
+            return str(error)
+        case _:  # more digits than Python converts
+            return "a number has too many digits"
 
 
 def _json_type(value: object) -> str:

@@ -10,25 +10,26 @@ Every step can be done twice: new identifiers are in the plan, a stored instance
 of stored again.
 """
 
-from collections.abc import Callable, Iterable, Sequence
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
 from typing import TypeVar
 
 from curator.dicom import engine, reader
 from curator.dicom.edits import Edits
 from curator.dicom.errors import DicomError
-from curator.errors import Conflict, CuratorError, UnreadableInstance
-from curator.gateway import Gateway, Level, Resource
+from curator.dicom.tags import parse_path
+from curator.errors import Conflict, CoreError, CuratorError, UnreadableInstance
+from curator.gateway import Content, Gateway, Level, Resource
 from curator.jobs import Job, Phase
-from curator.reshape.edits import edits_of, record_original
+from curator.reshape.edits import edits_of, recording
 from curator.reshape.plan import Plan, PlannedInstance, PlannedSeries
 
-#: Instances between two checkpoints, per thread.
+#: Instances, or lists of instances to delete, between two checkpoints, per thread.
 BATCH = 8
 
 #: Metadata of the core that tell where an instance came from; they move along.
-PROVENANCE = ("RemoteAET", "CalledAET", "RemoteIP")
+PROVENANCE = ("RemoteAET", "CalledAET")
 
 MODIFIED_FROM = "ModifiedFrom"
 EXPECTED_INSTANCES = "ExpectedNumberOfInstances"
@@ -38,17 +39,12 @@ _STORED = ("Success", "AlreadyStored")
 
 T = TypeVar("T")
 
+#: Instances by their Orthanc identifiers.
+Resources = Mapping[str, Resource]
+
 
 class NotStored(CuratorError):
     """The core took a new instance, but does not have it as it was written."""
-
-
-@dataclass(frozen=True)
-class _Move:
-    """One instance on its way, with the edits of its series."""
-
-    series: PlannedSeries
-    instance: PlannedInstance
 
 
 class Applier:
@@ -59,14 +55,17 @@ class Applier:
     gateway : Gateway
     threads : int
         Instances that are on their way at the same time.
+    default_charset : str
+        Defined term for instances without Specific Character Set.
     """
 
-    def __init__(self, gateway: Gateway, threads: int) -> None:
+    def __init__(self, gateway: Gateway, threads: int, default_charset: str) -> None:
         self._gateway = gateway
         self._threads = threads
+        self._default_charset = default_charset
 
-    def apply(self, plan: Plan, job: Job) -> None:
-        """Carry out a plan, or what is left of it.
+    def apply(self, plan: Plan, instances: Iterable[Resource], job: Job) -> None:
+        """Carry out a new plan, made from the source `instances`.
 
         Raises
         ------
@@ -75,23 +74,35 @@ class Applier:
         NotStored
             If a new instance is not in Orthanc as it was written.
         """
-        if job.phase == Phase.NONE:
-            self._refuse_existing(plan)
-            job.keep_plan(plan.model_dump(mode="json", by_alias=True))
-        elif job.phase == Phase.COMMITTED:
-            self._restore_lost(plan)
-        moves = [_Move(series, one) for series in plan.series for one in series.instances]
+        self._refuse_existing(plan)
+        job.keep_plan(plan.model_dump(mode="json", by_alias=True))
+        self._write_and_delete(plan, {one.orthanc_id: one for one in instances}, job)
+
+    def go_on(self, plan: Plan, job: Job) -> None:
+        """Carry out what is left of a plan that was kept when its job was stopped.
+
+        Raises
+        ------
+        Conflict, NotStored
+            As `apply` does.
+        """
+        sources = self._sources(plan)
         if job.phase == Phase.WRITING:
-            sources = self._sources(plan)
-            self._refuse_changed(moves, sources)
-            self._write(plan, moves, sources, job)
-            self._carry_parents(plan)
-            self._count(plan)
-            self._refuse_changed(moves, self._sources(plan))
-            if plan.keep_source:
-                return
+            self._refuse_changed(plan, sources)
+            self._write_and_delete(plan, sources, job)
+        else:
+            self._restore_lost(plan, sources)
+            self._delete_sources(plan, sources, job)
+
+    def _write_and_delete(self, plan: Plan, sources: Resources, job: Job) -> None:
+        self._write(plan, sources, job)
+        self._carry_parents(plan)
+        self._count(plan)
+        sources = self._sources(plan, [Content.ATTACHMENTS])
+        self._refuse_changed(plan, sources)
+        if not plan.keep_source:
             job.commit()
-        self._delete_sources(plan, moves, job)
+            self._delete_sources(plan, sources, job)
 
     def undo(self, plan: Plan) -> None:
         """Remove the new instances of a plan that was not carried out to its end."""
@@ -111,85 +122,92 @@ class Applier:
                     f"The result of this split is stored already: series {series.orthanc_id}"
                 )
 
-    def _sources(self, plan: Plan) -> dict[str, Resource]:
-        """Read the source instances as they are now; empty when the source is gone."""
+    def _sources(self, plan: Plan, content: Iterable[Content] = Content) -> Resources:
+        """Read the source instances as they are now; none when the source is gone."""
         level = Level(plan.source_level)
         if not self._gateway.exists(level, plan.source):
             return {}
-        found = self._gateway.descendants(Level.INSTANCE, level, plan.source)
+        found = self._gateway.descendants(Level.INSTANCE, level, plan.source, content)
         return {resource.orthanc_id: resource for resource in found}
 
-    def _refuse_changed(self, moves: Iterable[_Move], sources: dict[str, Resource]) -> None:
-        for move in moves:
-            source = sources.get(move.instance.source)
+    def _refuse_changed(self, plan: Plan, sources: Resources) -> None:
+        for instance in plan.instances:
+            source = sources.get(instance.source)
             if source is None:
-                raise Conflict(f"Instance {move.instance.source} was deleted meanwhile")
-            if source.file_uuid != move.instance.file_uuid:
-                raise Conflict(f"Instance {source.orthanc_id} was overwritten meanwhile")
+                raise Conflict(f"Instance {instance.source} was deleted meanwhile")
+            if source.file_uuid != instance.file_uuid:
+                raise Conflict(f"Instance {instance.source} was overwritten meanwhile")
 
-    def _write(
-        self, plan: Plan, moves: Sequence[_Move], sources: dict[str, Resource], job: Job
+    def _write(self, plan: Plan, sources: Resources, job: Job) -> None:
+        moves = [
+            (edits, instance)
+            for edits, series in ((_edits(plan, series), series) for series in plan.series)
+            for instance in series.instances
+        ]
+
+        def write(move: tuple[Edits, PlannedInstance]) -> None:
+            self._move(plan, *move, sources)
+
+        for done in self._in_parallel(write, moves, job):
+            job.progress(done / len(moves))
+
+    def _move(
+        self, plan: Plan, edits: Edits, instance: PlannedInstance, sources: Resources
     ) -> None:
-        edits = {series.orthanc_id: Edits(edits_of(series.edits)) for series in plan.series}
+        self._copy(edits, instance)
+        self._carry(plan, sources[instance.source], instance.orthanc_id, Level.INSTANCE)
 
-        def write(move: _Move) -> None:
-            self._copy(plan, move, edits[move.series.orthanc_id])
-            self._carry(
-                plan, sources[move.instance.source], move.instance.orthanc_id, Level.INSTANCE
-            )
-
-        self._for_each(moves, write, job)
-
-    def _copy(self, plan: Plan, move: _Move, series_edits: Edits) -> None:
-        original = self._gateway.read(move.instance.source)
+    def _copy(self, edits: Edits, instance: PlannedInstance) -> None:
+        original = self._read(instance.source)
+        own = edits.with_(edits_of(instance.edits))
         try:
-            changed = self._edit(plan, move, series_edits, original)
+            changed = engine.apply(original, own, default_charset=self._default_charset)
         except DicomError as error:
-            raise UnreadableInstance(f"Instance {move.instance.source}: {error}") from None
+            raise UnreadableInstance(f"Instance {instance.source}: {error}") from None
         stored = self._gateway.store(changed)
         if stored.status not in _STORED:
             raise NotStored(
-                f"The copy of instance {move.instance.source} was not stored: {stored.status}"
+                f"The copy of instance {instance.source} was not stored: {stored.status}"
             )
-        if stored.orthanc_id != move.instance.orthanc_id:
+        if stored.orthanc_id != instance.orthanc_id:
             raise NotStored(
-                f"The copy of instance {move.instance.source} was stored as {stored.orthanc_id}"
-                f" instead of {move.instance.orthanc_id}: this server changes what it receives"
+                f"The copy of instance {instance.source} was stored as {stored.orthanc_id}"
+                f" instead of {instance.orthanc_id}: this server changes what it receives"
             )
-        self._compare(move, changed)
+        self._compare(instance, changed)
 
-    def _edit(self, plan: Plan, move: _Move, series_edits: Edits, original: bytes) -> bytes:
-        own = edits_of({"SOPInstanceUID": move.instance.sop_instance_uid, **move.instance.edits})
-        edits = series_edits.with_(own)
-        if plan.original_attributes:
-            changed = {**edits_of(move.series.edits), **own}
-            edits = record_original(edits, changed, original, plan.created)
-        return engine.apply(original, edits)
+    def _read(self, source: str) -> bytes:
+        try:
+            return self._gateway.read(source)
+        except CoreError as error:
+            details = f"Instance {source} cannot be read: {error.message}"
+            raise CoreError(error.core_code, error.message, details) from None
 
-    def _compare(self, move: _Move, written: bytes) -> None:
+    def _compare(self, instance: PlannedInstance, written: bytes) -> None:
         """Read a new instance back; a server that transcodes has to leave the pixels alone."""
-        stored = self._gateway.read(move.instance.orthanc_id)
+        stored = self._gateway.read(instance.orthanc_id)
         if stored == written:
             return
-        if _transfer_syntax(stored) == _transfer_syntax(written):
+        if engine.transfer_syntax(stored) == engine.transfer_syntax(written):
             same = reader.pixel_digest(stored) == reader.pixel_digest(written)
         else:
             source, copy = (
-                self._gateway.decoded(one)
-                for one in (move.instance.source, move.instance.orthanc_id)
+                self._gateway.decoded(one) for one in (instance.source, instance.orthanc_id)
             )
             same = source == copy
         if not same:
-            raise NotStored(
-                f"The copy of instance {move.instance.source} differs from what was written"
-            )
+            raise NotStored(f"The copy of instance {instance.source} differs from what was written")
 
-    def _restore_lost(self, plan: Plan) -> None:
+    def _restore_lost(self, plan: Plan, sources: Resources) -> None:
         """Write again what a crash of the machine has taken from Orthanc after the commit."""
         for series in plan.series:
-            edits = Edits(edits_of(series.edits))
+            edits = _edits(plan, series)
             for instance in self._missing(series):
-                self._copy(plan, _Move(series, instance), edits)
+                if instance.source not in sources:
+                    raise NotStored(
+                        f"Instance {instance.orthanc_id} and its source {instance.source} are gone"
+                    )
+                self._move(plan, edits, instance, sources)
 
     def _count(self, plan: Plan) -> None:
         for series in plan.series:
@@ -202,7 +220,7 @@ class Applier:
     def _missing(self, series: PlannedSeries) -> list[PlannedInstance]:
         if not self._gateway.exists(Level.SERIES, series.orthanc_id):
             return list(series.instances)
-        found = self._gateway.descendants(Level.INSTANCE, Level.SERIES, series.orthanc_id)
+        found = self._gateway.descendants(Level.INSTANCE, Level.SERIES, series.orthanc_id, ())
         stored = {one.orthanc_id for one in found}
         return [one for one in series.instances if one.orthanc_id not in stored]
 
@@ -241,23 +259,15 @@ class Applier:
 
     # Delete
 
-    def _delete_sources(self, plan: Plan, moves: Sequence[_Move], job: Job) -> None:
-        planned = {move.instance.source: move.instance.file_uuid for move in moves}
-        current = self._sources(plan)
-        changed = [
-            orthanc_id
-            for orthanc_id, resource in current.items()
-            if planned.get(orthanc_id, resource.file_uuid) != resource.file_uuid
-        ]
-        going = [one for one in current if one in planned and one not in changed]
-        for start in range(0, len(going), BATCH * self._threads):
-            job.checkpoint()
-            self._gateway.delete_instances(going[start : start + BATCH * self._threads])
-        if changed:
-            warning = (
-                f"{len(changed)} source instances were overwritten meanwhile and are kept,"
-                f" the first is {changed[0]}"
-            )
+    def _delete_sources(self, plan: Plan, sources: Resources, job: Job) -> None:
+        planned = {instance.source: instance.file_uuid for instance in plan.instances}
+        copied = [one for one in planned if one in sources]
+        going = [one for one in copied if sources[one].file_uuid == planned[one]]
+        chunks = [going[start : start + BATCH] for start in range(0, len(going), BATCH)]
+        for _ in self._in_parallel(self._gateway.delete_instances, chunks, job):
+            pass
+        if len(going) < len(copied):
+            warning = f"{len(copied) - len(going)} sources were overwritten meanwhile and are kept"
             job.content["Warnings"] = [*job.content.get("Warnings", ()), warning]
         self._forget_expected(plan)
 
@@ -267,15 +277,22 @@ class Applier:
             if self._gateway.exists(Level.SERIES, series):
                 self._gateway.delete_metadata(Level.SERIES, series, EXPECTED_INSTANCES)
 
-    def _for_each(self, items: Sequence[T], function: Callable[[T], None], job: Job) -> None:
+    def _in_parallel(
+        self, function: Callable[[T], None], items: Sequence[T], job: Job
+    ) -> Iterator[int]:
+        """Call a function for all items, and yield how many are done, at every checkpoint."""
         size = BATCH * self._threads
-        with ThreadPoolExecutor(self._threads, "curator-write") as pool:
+        with ThreadPoolExecutor(self._threads, "curator-job") as pool:
             for start in range(0, len(items), size):
                 job.checkpoint()
-                for _ in pool.map(function, items[start : start + size]):
-                    pass
-                job.progress(min(start + size, len(items)) / len(items))
+                deque(pool.map(function, items[start : start + size]), maxlen=0)
+                yield min(start + size, len(items))
 
 
-def _transfer_syntax(dicom: bytes) -> str:
-    return reader.read(dicom, ()).transfer_syntax_uid
+def _edits(plan: Plan, series: PlannedSeries) -> Edits:
+    """Return what changes in every instance of a new series."""
+    edits = edits_of(series.edits)
+    if plan.original_attributes:
+        texts = {*series.edits, *(text for one in series.instances for text in one.edits)}
+        edits |= recording(map(parse_path, texts), plan.created)
+    return Edits(edits)

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any, Protocol
 
-from curator.dicom.tags import Path, parse_path
+from curator.dicom.tags import Path, dictionary_vr, parse_path
 from curator.reshape.values import Values
 
 #: Direction cosines that differ by less are one orientation; as 3D Slicer and dcm2niix.
@@ -18,6 +18,9 @@ ORIENTATION_TOLERANCE = 1e-4
 
 #: b-values that differ by less (s/mm²) are one shell; vendors store them with rounding errors.
 B_VALUE_TOLERANCE = 10.0
+
+#: VRs whose values are numbers, however they are spelled; longer ones are exact as text.
+_NUMERIC = frozenset({"DS", "FD", "FL", "IS", "SL", "SS", "UL", "US"})
 
 #: GE adds this to b-values above 10000 in some releases.
 _GE_B_VALUE_OFFSET = 1_000_000_000
@@ -48,7 +51,7 @@ class Criterion(Protocol):
 
 @dataclass(frozen=True)
 class ByValue:
-    """Equal values of an element; numbers are compared at float precision, not as text."""
+    """Equal values of an element; those of numeric VRs are compared at float precision."""
 
     path: Path
 
@@ -67,9 +70,10 @@ class ByValue:
         texts = values.strings(self.path)
         if not any(texts):
             return None
-        numbers = values.numbers(self.path)
-        if numbers:
-            return Key((0, *map(_at_float_precision, numbers)), _join(numbers))
+        numbers = values.numbers(self.path) if dictionary_vr(self.path.tag) in _NUMERIC else ()
+        if len(numbers) == len(texts):
+            rounded = tuple(map(_at_float_precision, numbers))
+            return Key((0, *rounded), "\\".join(map(_shortest, rounded)))
         return Key((1, *texts), "\\".join(texts))
 
 
@@ -87,17 +91,22 @@ class ByTolerance:
 
     def keys(self, instances: Sequence[Values]) -> list[Key | None]:
         vectors = [self.read(values) for values in instances]
-        anchors: list[tuple[float, ...]] = []
-        for vector in sorted({vector for vector in vectors if vector}):
-            if not any(self._near(vector, anchor) for anchor in anchors):
-                anchors.append(vector)
-        return [self._key(vector, anchors) for vector in vectors]
+        keys = self._anchored({vector for vector in vectors if vector})
+        return [keys.get(vector) for vector in vectors]
 
-    def _key(self, vector: tuple[float, ...], anchors: list[tuple[float, ...]]) -> Key | None:
-        if not vector:
-            return None
-        anchor = next(anchor for anchor in anchors if self._near(vector, anchor))
-        return Key(anchor, _join(anchor))
+    def _anchored(self, vectors: set[tuple[float, ...]]) -> dict[tuple[float, ...], Key]:
+        """Return the key of each vector: that of the least one it is near to, or its own."""
+        keys: dict[tuple[float, ...], Key] = {}
+        anchors: list[tuple[float, ...]] = []
+        for vector in sorted(vectors):
+            anchors = [anchor for anchor in anchors if vector[0] - anchor[0] <= self.tolerance]
+            anchor = next((one for one in anchors if self._near(vector, one)), None)
+            if anchor is None:
+                anchors.append(vector)
+                keys[vector] = Key(vector, _join(vector))
+            else:
+                keys[vector] = keys[anchor]
+        return keys
 
     def _near(self, one: tuple[float, ...], other: tuple[float, ...]) -> bool:
         return len(one) == len(other) and all(
@@ -119,7 +128,7 @@ class ByGap:
         starts: dict[datetime, datetime] = {}
         previous = start = None
         for time in sorted({time for time in times if time is not None}):
-            if previous is None or time - previous > timedelta(seconds=self.seconds):
+            if previous is None or (time - previous).total_seconds() > self.seconds:
                 start = time
             starts[time] = time if start is None else start
             previous = time
@@ -203,16 +212,30 @@ def by_b_value(tolerance: float) -> ByTolerance:
 
 
 def by_gap(path: Path, seconds: float) -> ByGap:
-    """Separate by time; a date-time that is absent is read from its date and time elements."""
-    fallback = _date_and_time(path)
+    """Separate by time: a date or date-time, or a time together with its date.
+
+    A date-time that is absent is read from its date and time elements.
+
+    Raises
+    ------
+    ValueError
+        If the element holds no time, or a time of day without a date beside it.
+    """
+    vr = dictionary_vr(path.tag)
+    if vr not in ("DA", "DT", "TM", "UN"):
+        raise ValueError(f"{path} is neither a date nor a time")
+    parts = _date_and_time(path)
+    if vr == "TM" and parts is None:
+        raise ValueError(f"{path} has no date beside it")
 
     def read(values: Values) -> datetime | None:
-        text = values.string(path)
-        if not text and fallback is not None:
-            text = values.string(fallback[0]) + values.string(fallback[1])
+        text = "" if vr == "TM" else values.string(path)
+        if not text and parts is not None:
+            date, time = map(values.string, parts)
+            text = date + time if len(date) == 8 else ""
         return parse_time(text)
 
-    return ByGap(str(path), (path, *(fallback or ())), seconds, read)
+    return ByGap(str(path), (path, *(parts or ())), seconds, read)
 
 
 def b_value(values: Values) -> tuple[float, ...]:
@@ -245,11 +268,11 @@ def parse_time(text: str) -> datetime | None:
 
 
 def _date_and_time(path: Path) -> tuple[Path, Path] | None:
-    """Return the date and time elements that say the same as a date-time element."""
+    """Return the date and time elements that say the same as a date-time, or go with a time."""
     keyword = str(path)
-    if not keyword.endswith("DateTime"):
+    if not keyword.endswith("Time"):
         return None
-    stem = keyword.removesuffix("DateTime")
+    stem = keyword.removesuffix("Time").removesuffix("Date")
     return _known(f"{stem}Date", f"{stem}Time")
 
 
@@ -261,21 +284,29 @@ def _known(date: str, time: str) -> tuple[Path, Path] | None:
 
 
 def _time_key(time: datetime) -> Key:
-    return Key((time,), time.strftime("%Y%m%d%H%M%S"))
+    return Key((time,), time.strftime("%Y%m%d%H%M%S.%f").removesuffix(".000000"))
 
 
 def _at_float_precision(number: float) -> float:
     """Round to a 32-bit float, which scanners calculate with; whole numbers stay exact."""
     if number.is_integer():
-        return number
+        return number + 0.0  # which makes 0.0 of -0.0
     try:
         return float(struct.unpack("<f", struct.pack("<f", number))[0])
     except OverflowError:
         return number
 
 
+def _shortest(number: float) -> str:
+    """Write a number at float precision with as few digits as identify it."""
+    if number.is_integer():
+        return f"{number:.17g}"
+    texts = (f"{number:.{digits}g}" for digits in range(6, 18))
+    return next(text for text in texts if _at_float_precision(float(text)) == number)
+
+
 def _join(numbers: Sequence[float]) -> str:
-    return "\\".join(f"{number:.10g}" for number in numbers)
+    return "\\".join(f"{number + 0.0:.10g}" for number in numbers)
 
 
 _COMPLEX_COMPONENT = parse_path("ComplexImageComponent")

@@ -1,10 +1,9 @@
 """From the new values of a plan to the edit table of the byte engine; pure."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
-from curator.dicom import reader
-from curator.dicom.edits import AppendItems, Drop, Edit, Edits, ItemValues, Replace, ReplaceEncoded
+from curator.dicom.edits import AppendItems, AsItStands, Drop, Edit, ItemValues, Replace
 from curator.dicom.tags import AnyTag, Path, parse_path, parse_tag
 
 _ORIGINAL_ATTRIBUTES = parse_path("OriginalAttributesSequence")
@@ -29,24 +28,18 @@ def edits_of(values: Mapping[str, Any]) -> dict[Path | AnyTag, Edit]:
     return {parse_path(text): edit_of(value) for text, value in values.items()}
 
 
-def record_original(
-    edits: Edits, changed: Mapping[Path | AnyTag, Edit], dicom: bytes, created: str
-) -> Edits:
-    """Add the item of Original Attributes Sequence that says what the edits change.
+def recording(paths: Iterable[Path], created: str) -> dict[Path | AnyTag, Edit]:
+    """Return the edit that records the elements at `paths` as they were before.
 
-    It holds the previous values of the elements that were there (PS3.3 C.12.1.1.9), at the time
-    `created`, after the items that earlier changes have left.
+    It appends an item to Original Attributes Sequence with those that are there (PS3.3 C.12.1.1.9),
+    after the items that earlier changes have left.
+
+    Parameters
+    ----------
+    created : str
+        When the change was made (DT).
     """
-    paths = [path for path in changed if isinstance(path, Path) and not path.steps]
-    header = reader.read(dicom, paths)
-    previous: dict[AnyTag, Replace | ReplaceEncoded] = {}
-    for path in paths:
-        for element in header.elements(path):
-            previous[path.tag] = (
-                ReplaceEncoded(element.vr, element.raw)
-                if element.vr == "SQ"
-                else Replace(element.values, element.vr)
-            )
+    previous: ItemValues = {path.tag: AsItStands() for path in paths}
     item: ItemValues = {
         _MODIFIED_ATTRIBUTES: (previous,),
         _MODIFICATION_DATE_TIME: created,
@@ -54,7 +47,7 @@ def record_original(
         _SOURCE_OF_PREVIOUS_VALUES: "",
         _REASON: "CORRECT",
     }
-    return edits.with_({_ORIGINAL_ATTRIBUTES: AppendItems((item,))})
+    return {_ORIGINAL_ATTRIBUTES: AppendItems((item,))}
 
 
 def _items(value: Any) -> tuple[ItemValues, ...]:

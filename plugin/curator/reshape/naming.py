@@ -93,8 +93,9 @@ def _format(text: str, spec: str) -> str:
     value = number(text)
     if value is None:
         return text
+    whole = spec[-1] in "dxX" or (spec[-1].isdigit() and "." not in spec and value.is_integer())
     try:
-        return format(int(value) if spec[-1] in "dxX" else value, spec)
+        return format(int(value) if whole else value, spec)
     except (ValueError, OverflowError):
         return text
 

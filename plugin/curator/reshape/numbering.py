@@ -5,6 +5,8 @@ Positions say, or Number of Slices times Number of Time Slices, or Cardiac Numbe
 they have to be numbered from 1 without a gap.
 """
 
+import itertools
+import re
 from collections.abc import Iterator, Sequence
 
 from curator.dicom.tags import Path, parse_path
@@ -22,6 +24,11 @@ _CARDIAC = parse_path("CardiacNumberOfImages")
 _ORDER = tuple(
     map(parse_path, ("AcquisitionNumber", "AcquisitionDate", "AcquisitionTime", "ContentTime"))
 )
+
+_WHOLE = re.compile(r"[+-]?\d{1,15}", re.ASCII)
+
+#: Largest number that an IS can hold (PS3.5 6.2).
+_LARGEST = 2**31 - 1
 
 #: The elements that numbering reads.
 PATHS: tuple[Path, ...] = (
@@ -47,10 +54,15 @@ class SeriesNumbers:
         self._taken = set(taken)
 
     def take(self, wanted: int | None = None) -> int:
-        """Return the wanted number if it is free, else the next after all that are taken."""
+        """Return the wanted number if it is free, else the next after all that are taken.
+
+        Where there is none after them that an IS can hold, it is the least that is free.
+        """
         number = wanted
-        if number is None or number in self._taken:
+        if number is None or number in self._taken or abs(number) > _LARGEST:
             number = max((*self._taken, 0)) + 1
+        if number > _LARGEST:
+            number = next(free for free in itertools.count(1) if free not in self._taken)
         self._taken.add(number)
         return number
 
@@ -78,17 +90,17 @@ def instance_numbers(instances: Sequence[Values]) -> list[int] | None:
 
 def counts(instances: Sequence[Values]) -> dict[Path, int]:
     """Return the counts of a new series that its instances do not say already."""
+    total = len(instances)
     changed: dict[Path, int] = {}
     for size_path, repeats_path in _PRODUCTS:
-        size, repeats = whole(instances[0], size_path), whole(instances[0], repeats_path)
-        if size is None or repeats is None or size * repeats == len(instances):
+        said = _said(instances, (size_path, repeats_path))
+        if all(size * repeats == total for size, repeats in said):
             continue
-        fits = size > 0 and len(instances) % size == 0
-        new_size = size if fits else len(instances)
-        changed |= {size_path: new_size, repeats_path: len(instances) // new_size}
-    cardiac = whole(instances[0], _CARDIAC)
-    if cardiac is not None and cardiac != len(instances):
-        changed[_CARDIAC] = len(instances)
+        size = min(size for size, _repeats in said)
+        new_size = size if size > 0 and total % size == 0 else total
+        changed |= {size_path: new_size, repeats_path: total // new_size}
+    if any(cardiac != total for (cardiac,) in _said(instances, (_CARDIAC,))):
+        changed[_CARDIAC] = total
     return changed
 
 
@@ -101,14 +113,22 @@ def whole(values: Values, path: Path) -> int | None:
 def whole_number(text: str) -> int | None:
     """Return the whole number that a text says, or None."""
     stripped = text.strip()
-    return int(stripped) if stripped.lstrip("+-").isdecimal() else None
+    return int(stripped) if _WHOLE.fullmatch(stripped) else None
 
 
 def _counted(instances: Sequence[Values]) -> bool:
-    def both(paths: tuple[Path, ...]) -> bool:
-        return all(whole(instances[0], path) is not None for path in paths)
+    return any(_said(instances, paths) for paths in (*_PRODUCTS, (_CARDIAC,)))
 
-    return any(both(paths) for paths in (*_PRODUCTS, (_CARDIAC,)))
+
+def _said(instances: Sequence[Values], paths: tuple[Path, ...]) -> set[tuple[int, ...]]:
+    """Return the counts that instances give; Orthanc takes those of the one that comes first."""
+    said = set()
+    for values in instances:
+        found = (whole(values, path) for path in paths)
+        numbers = tuple(number for number in found if number is not None)
+        if len(numbers) == len(paths):
+            said.add(numbers)
+    return said
 
 
 def _order_key(values: Values) -> tuple[object, ...]:

@@ -87,6 +87,11 @@ class Plan(Model):
         return tuple(series for group in self.groups for series in group.series)
 
     @property
+    def instances(self) -> tuple[PlannedInstance, ...]:
+        """All instances that are moved."""
+        return tuple(instance for series in self.series for instance in series.instances)
+
+    @property
     def instances_count(self) -> int:
         """Number of instances that are moved."""
         return sum(group.instances_count for group in self.groups)

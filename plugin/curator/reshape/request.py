@@ -3,7 +3,7 @@
 from enum import StrEnum
 from typing import Annotated, Any, Self
 
-from pydantic import Field, StrictBool, field_validator, model_validator
+from pydantic import AfterValidator, Field, StrictBool, field_validator, model_validator
 
 from curator.conditions import Condition, compile_pattern, parse_element
 from curator.models import Model, nearest
@@ -13,7 +13,45 @@ from curator.reshape.naming import Template, parse_template
 
 Seconds = Annotated[float, Field(gt=0, allow_inf_nan=False)]
 Tolerance = Annotated[float, Field(ge=0, allow_inf_nan=False)]
-Identifiers = Annotated[tuple[str, ...], Field(min_length=1)]
+
+# An array is a list by the time that a validator has looked at what it is in, hence not strict.
+Identifiers = Annotated[tuple[str, ...], Field(min_length=1, strict=False)]
+
+
+def _element(text: str) -> str:
+    parse_element(text)
+    return text
+
+
+def _template(text: str) -> str:
+    parse_template(text)
+    return text
+
+
+def _new_value(value: Any) -> Any:
+    """Check a new value: text, or for a sequence its items."""
+    if isinstance(value, str):
+        return value
+    if not isinstance(value, list | tuple) or not all(isinstance(item, dict) for item in value):
+        raise ValueError("a value is a text, or for a sequence an array of objects")
+    for item in value:
+        for text, inner in item.items():
+            _single_tag(text)
+            _new_value(inner)
+    return value
+
+
+def _single_tag(text: str) -> None:
+    if parse_element(text).steps:
+        raise ValueError(f"{text} is a path, a single tag is expected")
+
+
+ElementName = Annotated[str, AfterValidator(_element)]
+TemplateText = Annotated[str, AfterValidator(_template)]
+NewValue = Annotated[Any, AfterValidator(_new_value)]
+
+#: Priorities that the core takes.
+Priority = Annotated[int, Field(ge=-(2**31), le=2**31 - 1)]
 
 
 class Into(StrEnum):
@@ -55,7 +93,7 @@ class By(Model):
     b_value: Tolerance | None = None
     gap: str | None = None
     seconds: Seconds | None = None
-    groups: Annotated[tuple[ExplicitGroup, ...] | None, Field(min_length=1)] = None
+    groups: Annotated[tuple[ExplicitGroup, ...] | None, Field(min_length=1, strict=False)] = None
 
     @model_validator(mode="before")
     @classmethod
@@ -113,12 +151,12 @@ class SplitRequest(Model):
     by: Annotated[tuple[By, ...], Field(min_length=1)] | None = None
     into: Into | None = None
     where: Condition | None = None
-    naming: dict[str, str] = Field(default_factory=dict)
+    naming: dict[str, TemplateText] = Field(default_factory=dict)
     missing: Missing = Missing.GROUP
     series: Identifiers | None = None
     instances: Identifiers | None = None
-    replace: dict[str, str | tuple[Any, ...]] = Field(default_factory=dict)
-    remove: tuple[str, ...] = ()
+    replace: dict[ElementName, NewValue] = Field(default_factory=dict)
+    remove: tuple[ElementName, ...] = ()
     keep: tuple[str, ...] = ()
     force: StrictBool = False
     keep_source: StrictBool = False
@@ -129,7 +167,7 @@ class SplitRequest(Model):
     plan: str | None = None
     asynchronous: StrictBool = False
     synchronous: StrictBool | None = None
-    priority: int = 0
+    priority: Priority = 0
     user_data: Any = None
 
     @field_validator("naming", mode="before")
@@ -154,9 +192,6 @@ class SplitRequest(Model):
             raise ValueError('"Keep" of identifiers needs "Force": true')
         if self.keep and self.keep_source:
             raise ValueError('"Keep" of identifiers needs "KeepSource": false')
-        self.templates()
-        for text in (*self.replace, *self.remove):
-            parse_element(text)
         return self
 
     @property

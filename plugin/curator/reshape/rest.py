@@ -3,6 +3,7 @@
 import json
 from typing import Any
 
+from curator.errors import CoreError, CuratorError, ErrorCode, NotFound
 from curator.gateway import Gateway, Level
 from curator.jobs import JobEngine, Submission
 from curator.reshape import split
@@ -29,9 +30,12 @@ class SplitApi:
         ]
 
     def _split_study(self, request: Request) -> Response:
-        if is_builtin(request.body):
+        if not is_builtin(request.body):
+            return self._split(Level.STUDY, request)
+        try:
             return forward(self._gateway, request)
-        return self._split(Level.STUDY, request)
+        except CoreError as error:
+            raise error.explained(self._reason(error, request)) from None
 
     def _split_series(self, request: Request) -> Response:
         return self._split(Level.SERIES, request)
@@ -55,6 +59,29 @@ class SplitApi:
         )
         return self._answer(submission, parsed.waits)
 
+    def _reason(self, error: CoreError, request: Request) -> str:
+        """Find out what the core has refused, as the SDK hands over no more than a code."""
+        try:
+            if error.unknown_resource:
+                self._check_members(request)
+            elif error.status < 500 or error.core_code == ErrorCode.UNKNOWN_DICOM_TAG:
+                parsed = parse(SplitRequest, json_object(request))
+                split.check(parsed, DEFAULT_INTO[Level.STUDY])
+        except CuratorError as reason:
+            return reason.details
+        return ""
+
+    def _check_members(self, request: Request) -> None:
+        study = self._service.reader.study_of(Level.STUDY, request.groups[0])
+        body = json_object(request)
+        for level in (Level.SERIES, Level.INSTANCE):
+            field = level.collection.capitalize()
+            if body.get(field):
+                members = self._gateway.descendants(level, Level.STUDY, study)
+                unknown = set(map(str, body[field])).difference(one.orthanc_id for one in members)
+                if unknown:
+                    raise NotFound(f"$.{field}: {min(unknown)} does not belong to study {study}")
+
     def _answer(self, submission: Submission, waits: bool) -> Response:
         if waits:
             return json_response(self._engine.submit_and_wait(submission))
@@ -63,12 +90,15 @@ class SplitApi:
 
 
 def is_builtin(body: bytes) -> bool:
-    """Tell whether a body is for the core: no object, or none of Curator's own fields in it.
+    """Tell whether a body is for the core: none of Curator's own fields is in it.
 
-    A field that neither knows is the core's too, which passes over it.
+    A field that neither knows is the core's too, which passes over it. What is not quite JSON is
+    the core's, which reads some of it (comments), unless it names one of Curator's fields: the
+    core would pass over that as well, and do something else than was asked for. An array or a
+    single value, which the core answers with an internal error, is not.
     """
     try:
         value: Any = json.loads(body)
     except (ValueError, RecursionError):
-        return True
-    return not isinstance(value, dict) or _OWN_FIELDS.isdisjoint(value)
+        return not any(f'"{name}"'.encode() in body for name in _OWN_FIELDS)
+    return value is None or (isinstance(value, dict) and _OWN_FIELDS.isdisjoint(value))

@@ -3,7 +3,7 @@
 from datetime import UTC, datetime
 from typing import Any
 
-from curator.gateway import Gateway, Level
+from curator.gateway import Gateway, Level, Resource
 from curator.jobs import Job, Phase, Task
 from curator.models import validate
 from curator.reshape import split
@@ -24,18 +24,28 @@ class SplitService:
     gateway : Gateway
     threads : int
         Instances that one split works on at the same time.
+    default_charset : str
+        Defined term for instances without Specific Character Set.
     """
 
     job_type = "CuratorSplit"
 
-    def __init__(self, gateway: Gateway, threads: int) -> None:
+    def __init__(self, gateway: Gateway, threads: int, default_charset: str) -> None:
         self.gateway = gateway
-        self.reader = SourceReader(gateway, threads)
-        self.applier = Applier(gateway, threads)
+        self.reader = SourceReader(gateway, threads, default_charset)
+        self.applier = Applier(gateway, threads, default_charset)
 
     def plan(self, level: Level, orthanc_id: str, request: SplitRequest) -> Plan:
         """Plan the split of a study or series, as it is stored now."""
-        source = self.reader.read(level, orthanc_id, split.paths(request))
+        return self.plan_of(level, orthanc_id, self.reader.instances(level, orthanc_id), request)
+
+    def plan_of(
+        self, level: Level, orthanc_id: str, instances: list[Resource], request: SplitRequest
+    ) -> Plan:
+        """Plan the split of a study or series with these instances."""
+        source = self.reader.read(
+            level, orthanc_id, instances, split.paths(request), whole=request.permissive
+        )
         return split.make_plan(source, request, DEFAULT_INTO[level], datetime.now(UTC))
 
     def task(self, request: dict[str, Any]) -> Task:
@@ -58,10 +68,16 @@ class SplitTask:
 
     def run(self, job: Job) -> None:
         """Carry out the kept plan, or make one and carry it out."""
-        plan = _kept_plan(job) or self._service.plan(self._level, self._orthanc_id, self._request)
+        kept = _kept_plan(job)
+        if kept is not None:
+            self._service.applier.go_on(kept, job)
+            self._audit(kept, job)
+            return
+        instances = self._service.reader.instances(self._level, self._orthanc_id)
+        plan = self._service.plan_of(self._level, self._orthanc_id, instances, self._request)
         job.content = {"Description": "REST API", **plan.describe(with_instances=False)}
         if plan.instances_count:
-            self._service.applier.apply(plan, job)
+            self._service.applier.apply(plan, instances, job)
         self._audit(plan, job)
 
     def undo(self, job: Job) -> None:

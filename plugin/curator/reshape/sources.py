@@ -3,6 +3,8 @@
 from collections.abc import Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 
+from curator.dicom import engine
+from curator.dicom.edits import Edits
 from curator.dicom.errors import DicomError
 from curator.dicom.identifiers import orthanc_identifiers
 from curator.dicom.tags import Path
@@ -11,6 +13,7 @@ from curator.gateway import Gateway, Level, Resource
 from curator.reshape import values
 from curator.reshape.numbering import whole_number
 from curator.reshape.split import Source, SourceInstance, SourceSeries
+from curator.reshape.values import Values
 
 
 class SourceReader:
@@ -21,11 +24,14 @@ class SourceReader:
     gateway : Gateway
     threads : int
         Instances that are read at the same time.
+    default_charset : str
+        Defined term for instances without Specific Character Set.
     """
 
-    def __init__(self, gateway: Gateway, threads: int) -> None:
+    def __init__(self, gateway: Gateway, threads: int, default_charset: str) -> None:
         self._gateway = gateway
         self._threads = threads
+        self._default_charset = default_charset
 
     def study_of(self, level: Level, orthanc_id: str) -> str:
         """Return the Orthanc identifier of the study that a study or series is in.
@@ -38,8 +44,28 @@ class SourceReader:
         resource = self._resource(level, orthanc_id)
         return resource.parent if level == Level.SERIES else resource.orthanc_id
 
-    def read(self, level: Level, orthanc_id: str, paths: Iterable[Path]) -> Source:
+    def instances(self, level: Level, orthanc_id: str) -> list[Resource]:
+        """Read the instances of a study or series with what hangs on them."""
+        return self._gateway.descendants(Level.INSTANCE, level, orthanc_id)
+
+    def read(
+        self,
+        level: Level,
+        orthanc_id: str,
+        instances: Sequence[Resource],
+        paths: Iterable[Path],
+        *,
+        whole: bool = False,
+    ) -> Source:
         """Read a study, or one series of it.
+
+        Parameters
+        ----------
+        instances : sequence of Resource
+            All instances of it.
+        whole : bool, optional
+            Whether to read the instances to their end, and so to know now which of them cannot be
+            changed; by default they are read as far as their pixel data.
 
         Raises
         ------
@@ -51,9 +77,7 @@ class SourceReader:
         study = self._resource(Level.STUDY, self.study_of(level, orthanc_id))
         patient = self._resource(Level.PATIENT, study.parent)
         series = self._gateway.descendants(Level.SERIES, Level.STUDY, study.orthanc_id)
-        instances = self._gateway.descendants(Level.INSTANCE, level, orthanc_id)
-        instances.sort(key=lambda instance: (instance.parent, instance.orthanc_id))
-        readable, unreadable = self._values(instances, frozenset(paths))
+        readable, unreadable = self._values(instances, frozenset(paths), whole)
         source = Source(
             level=level,
             orthanc_id=orthanc_id,
@@ -83,14 +107,16 @@ class SourceReader:
         )
 
     def _values(
-        self, instances: Sequence[Resource], paths: frozenset[Path]
+        self, instances: Sequence[Resource], paths: frozenset[Path], whole: bool
     ) -> tuple[list[SourceInstance], list[tuple[str, str]]]:
         readable: list[SourceInstance] = []
         unreadable: list[tuple[str, str]] = []
 
-        def read(instance: Resource) -> SourceInstance | str:
+        def read(instance: Resource) -> Values | str:
             try:
-                read_values = values.read(self._gateway.read(instance.orthanc_id), paths)
+                return values.read(
+                    self._dicom(instance.orthanc_id, whole), paths, self._default_charset
+                )
             except DicomError as error:
                 return str(error)
             except CoreError as error:
@@ -98,18 +124,25 @@ class SourceReader:
                     raise Conflict(
                         f"Instance {instance.orthanc_id} was deleted meanwhile"
                     ) from None
-                raise
-            return SourceInstance(
-                instance.orthanc_id, instance.parent, instance.file_uuid, read_values
-            )
+                return error.message
 
         with ThreadPoolExecutor(self._threads, "curator-read") as pool:
-            for instance, result in zip(instances, pool.map(read, instances), strict=True):
-                if isinstance(result, str):
-                    unreadable.append((instance.orthanc_id, result))
+            for instance, found in zip(instances, pool.map(read, instances), strict=True):
+                if isinstance(found, str):
+                    unreadable.append((instance.orthanc_id, found))
                 else:
-                    readable.append(result)
+                    readable.append(
+                        SourceInstance(
+                            instance.orthanc_id, instance.parent, instance.file_uuid, found
+                        )
+                    )
         return readable, unreadable
+
+    def _dicom(self, instance: str, whole: bool) -> bytes:
+        if not whole:
+            return self._gateway.read_header(instance)
+        dicom = self._gateway.read(instance)
+        return engine.apply(dicom, Edits(), default_charset=self._default_charset)
 
 
 def _check_identifiers(source: Source) -> None:

@@ -4,13 +4,13 @@ import hashlib
 import json
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any
 
 from curator.conditions import parse_element
 from curator.dicom.identifiers import derived_uid, orthanc_identifiers
-from curator.dicom.tags import Path, parse_path
+from curator.dicom.tags import Path, dictionary_vr, parse_path
 from curator.errors import BadRequest, Conflict
 from curator.reshape import numbering
 from curator.reshape.criteria import Criterion, Key
@@ -125,14 +125,22 @@ def check(request: SplitRequest, default: Into) -> Into:
         raise BadRequest('$: one of "By", "Series", "Instances" and "Where" is needed')
     allowed = STUDY_LEVEL if into == Into.STUDIES else SERIES_LEVEL
     modules = "patient and study" if into == Into.STUDIES else "series and equipment"
-    for field, texts in (("Replace", request.replace), ("Remove", request.remove)):
-        for text in texts:
-            path = parse_element(text)
-            if path in _IDENTIFIERS or path.steps or path.tag not in allowed:
-                raise BadRequest(
-                    f'$.{field}["{text}"]: not in the {modules} modules, so it cannot be changed'
-                    f" while splitting into {into}"
-                )
+    places = {f'$.Replace["{text}"]': text for text in request.replace}
+    places |= {f"$.Remove[{index}]": text for index, text in enumerate(request.remove)}
+    for place, text in places.items():
+        path = parse_element(text)
+        if path in _IDENTIFIERS or path.steps or path.tag not in allowed:
+            raise BadRequest(
+                f"{place}: {text} is not in the {modules} modules, so it cannot be changed"
+                f" while splitting into {into}"
+            )
+    for text, value in request.replace.items():
+        if isinstance(value, str) == (dictionary_vr(parse_element(text).tag) == "SQ"):
+            raise BadRequest(
+                f'$.Replace["{text}"]: an array of objects is for sequences, a text for all others'
+            )
+    if numbering.SERIES_NUMBER in map(parse_element, request.remove):
+        raise BadRequest("$.Remove: SeriesNumber stays, since it keeps series apart")
     _templates(request, into)
     if into == Into.SERIES and "SeriesInstanceUID" in request.keep:
         raise BadRequest(
@@ -153,6 +161,7 @@ def make_plan(source: Source, request: SplitRequest, default: Into, now: datetim
         If it names another state of the source than there is (``Plan``).
     """
     into = check(request, default)
+    source = replace(source, instances=tuple(sorted(source.instances, key=_place)))
     digest = _digest(source, request, into)
     if request.plan not in (None, digest):
         raise Conflict(
@@ -190,6 +199,10 @@ def make_plan(source: Source, request: SplitRequest, default: Into, now: datetim
     )
 
 
+def _place(instance: SourceInstance) -> tuple[str, str]:
+    return instance.series, instance.orthanc_id
+
+
 # Groups
 
 
@@ -197,9 +210,9 @@ def _groups(
     source: Source, request: SplitRequest, into: Into, warnings: list[str]
 ) -> Iterator[_Group]:
     if request.explicit_groups:
-        yield from _explicit_groups(source, request)
+        yield from _explicit_groups(source, request, warnings)
         return
-    selected = _selected(source, request)
+    selected = _whole_concatenations(source, _selected(source, request), warnings)
     if not selected:
         raise BadRequest("No instance is selected")
     if not request.by:
@@ -211,18 +224,21 @@ def _groups(
             yield from groups
 
 
-def _explicit_groups(source: Source, request: SplitRequest) -> Iterator[_Group]:
-    seen: dict[str, str] = {}
+def _explicit_groups(
+    source: Source, request: SplitRequest, warnings: list[str]
+) -> Iterator[_Group]:
+    seen: set[str] = set()
     for number, group in enumerate(request.explicit_groups):
         place = f"$.By[0].Groups[{number}]"
         members = _members(source, group.series or (), group.instances or (), place)
-        for instance in members:
-            other = seen.setdefault(instance.orthanc_id, group.name)
-            if other != group.name:
-                raise BadRequest(f"{place}: instance {instance.orthanc_id} is in two groups")
         where = request.where
         if where is not None:
             members = tuple(one for one in members if where.holds(one.values.strings))
+        members = _whole_concatenations(source, members, warnings)
+        twice = seen.intersection(one.orthanc_id for one in members)
+        if twice:
+            raise BadRequest(f"{place}: instance {min(twice)} is in two groups")
+        seen.update(one.orthanc_id for one in members)
         if members:
             yield _Group(group.name[:_NAME_LIMIT], {}, members)
 
@@ -238,11 +254,30 @@ def _selected(source: Source, request: SplitRequest) -> tuple[SourceInstance, ..
     return tuple(instance for instance in selected if where.holds(instance.values.strings))
 
 
+def _whole_concatenations(
+    source: Source, selected: tuple[SourceInstance, ...], warnings: list[str]
+) -> tuple[SourceInstance, ...]:
+    """Add the other parts of concatenations that are selected in part."""
+    chosen = {instance.orthanc_id for instance in selected}
+    begun = {instance.values.string(_CONCATENATION) for instance in selected} - {""}
+    added = {
+        instance.orthanc_id
+        for instance in source.instances
+        if instance.orthanc_id not in chosen and instance.values.string(_CONCATENATION) in begun
+    }
+    warnings += map(_concatenation_warning, sorted(added))
+    return tuple(one for one in source.instances if one.orthanc_id in chosen | added)
+
+
+def _concatenation_warning(instance_orthanc_id: str) -> str:
+    return f"Instance {instance_orthanc_id} stays with its concatenation"
+
+
 def _members(
     source: Source, series: Iterable[str], instances: Iterable[str], place: str
 ) -> tuple[SourceInstance, ...]:
     """Return the instances named one by one or by their series, each once."""
-    known_series = {instance.series for instance in source.instances}
+    known_series = {one.orthanc_id for one in source.series if one.instances_count}
     known = {instance.orthanc_id for instance in source.instances}
     known |= {orthanc_id for orthanc_id, _reason in source.unreadable}
     wanted_series, wanted = set(series), set(instances)
@@ -312,16 +347,18 @@ def _refuse_missing(
 def _keep_concatenations(
     scope: Sequence[SourceInstance], keys: list[tuple[Key | None, ...]], warnings: list[str]
 ) -> None:
-    """Give all parts of a concatenation the key of the first (PS3.3 C.7.6.16.2.2.4)."""
-    first: dict[str, tuple[Key | None, ...]] = {}
+    """Give all parts of a concatenation one key, their least (PS3.3 C.7.6.16.2.2.4)."""
+    parts: dict[str, list[int]] = defaultdict(list)
     for index, instance in enumerate(scope):
         concatenation = instance.values.string(_CONCATENATION)
-        if not concatenation:
-            continue
-        key = first.setdefault(concatenation, keys[index])
-        if key != keys[index]:
-            warnings.append(f"Instance {instance.orthanc_id} stays with its concatenation")
-            keys[index] = key
+        if concatenation:
+            parts[concatenation].append(index)
+    for indexes in parts.values():
+        least = min((keys[index] for index in indexes), key=_sort_key)
+        for index in indexes:
+            if keys[index] != least:
+                warnings.append(_concatenation_warning(scope[index].orthanc_id))
+                keys[index] = least
 
 
 def _separating(
@@ -396,7 +433,13 @@ class _Planner:
         study_uid = self._study_uid(number)
         series_uid = self._series_uid(number, series, len(instances))
         edits = self._common_edits(number, group, values)
-        edits["StudyInstanceUID"], edits["SeriesInstanceUID"] = study_uid, series_uid
+        shown = {_SERIES_DESCRIPTION: values[0].string(_SERIES_DESCRIPTION)}
+        shown[numbering.SERIES_NUMBER] = values[0].string(numbering.SERIES_NUMBER)
+        shown |= {path: edits[str(path)] or "" for path in shown if str(path) in edits}
+        if study_uid != self._source.study_instance_uid:
+            edits["StudyInstanceUID"] = study_uid
+        if series_uid != self._series_uids[series]:
+            edits["SeriesInstanceUID"] = series_uid
         numbers = numbering.instance_numbers(values)
         planned = [
             self._instance(instance, study_uid, series_uid, numbers[index] if numbers else None)
@@ -412,10 +455,8 @@ class _Planner:
             study_orthanc_id=study_id,
             study_instance_uid=study_uid,
             patient_orthanc_id=patient_id,
-            series_number=str(edits.get("SeriesNumber", values[0].string(numbering.SERIES_NUMBER))),
-            series_description=str(
-                edits.get("SeriesDescription", values[0].string(_SERIES_DESCRIPTION))
-            ),
+            series_number=shown[numbering.SERIES_NUMBER],
+            series_description=shown[_SERIES_DESCRIPTION],
             edits=edits,
             instances=tuple(planned),
         )
@@ -423,13 +464,11 @@ class _Planner:
     def _instance(
         self, instance: SourceInstance, study_uid: str, series_uid: str, number: int | None
     ) -> PlannedInstance:
-        kept = "SOPInstanceUID" in self._request.keep
-        uid = (
-            instance.values.sop_instance_uid
-            if kept
-            else derived_uid(self._digest, "instance", instance.orthanc_id)
-        )
+        uid = instance.values.sop_instance_uid
         edits: dict[str, Any] = {}
+        if "SOPInstanceUID" not in self._request.keep:
+            uid = derived_uid(self._digest, "instance", instance.orthanc_id)
+            edits["SOPInstanceUID"] = uid
         if number is not None:
             edits["InstanceNumber"] = str(number)
             if instance.values.string(numbering.IMAGE_INDEX):
@@ -444,11 +483,13 @@ class _Planner:
 
     def _common_edits(self, number: int, group: _Group, values: list[Values]) -> dict[str, Any]:
         edits: dict[str, Any] = dict.fromkeys(_RELATED_COUNTS)
-        edits |= {str(path): str(count) for path, count in numbering.counts(values).items()}
+        edits |= {str(path): count for path, count in numbering.counts(values).items()}
         edits |= {str(parse_element(text)): None for text in self._request.remove}
         edits |= {str(parse_element(text)): value for text, value in self._request.replace.items()}
         for keyword, template in self._templates.items():
-            edits[keyword] = template.fill(values[0].strings, group.name, number, LIMITS[keyword])
+            of_study = keyword in _STUDY_KEYWORDS  # the same in all series of the study
+            named_after = group.instances[0].values if of_study else values[0]
+            edits[keyword] = template.fill(named_after.strings, group.name, number, LIMITS[keyword])
         edits.update(self._series_number(edits.get("SeriesNumber"), values[0]))
         return edits
 

@@ -3,13 +3,12 @@
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 
-from pydicom import datadict
-
 from curator.conditions import number
 from curator.dicom import reader
+from curator.dicom.charset import DEFAULT_TERM
 from curator.dicom.element import Element
 from curator.dicom.errors import Malformed
-from curator.dicom.tags import Path, PrivateTag, parse_path
+from curator.dicom.tags import Path, PrivateTag, dictionary_vr, parse_path
 
 _SOP_INSTANCE_UID = parse_path("SOPInstanceUID")
 
@@ -43,8 +42,8 @@ class Values:
         return numbers if len(numbers) == len(found) else ()
 
 
-def read(dicom: bytes, paths: Iterable[Path]) -> Values:
-    """Read and decode elements of an instance.
+def read(dicom: bytes, paths: Iterable[Path], default_charset: str = DEFAULT_TERM) -> Values:
+    """Read and decode elements of an instance, which may end where its pixel data starts.
 
     Raises
     ------
@@ -52,7 +51,7 @@ def read(dicom: bytes, paths: Iterable[Path]) -> Values:
         If the instance cannot be read for certain, or a text does not fit its character set.
     """
     wanted = frozenset(paths) | {_SOP_INSTANCE_UID}
-    header = reader.read(dicom, wanted)
+    header = reader.read(dicom, wanted, default_charset=default_charset)
     texts = {
         path: tuple(text for element in header.elements(path) for text in _strings(element, path))
         for path in wanted
@@ -66,12 +65,5 @@ def read(dicom: bytes, paths: Iterable[Path]) -> Values:
 def _strings(element: Element, path: Path) -> tuple[str, ...]:
     """Return the values; private elements that lost their VR on the way get it back."""
     if element.vr == "UN" and isinstance(path.tag, PrivateTag):
-        element = replace(element, vr=_private_vr(path.tag))
+        element = replace(element, vr=dictionary_vr(path.tag))
     return element.strings
-
-
-def _private_vr(tag: PrivateTag) -> str:
-    try:
-        return datadict.private_dictionary_VR(tag.in_block(0x10), tag.creator)
-    except KeyError:
-        return "UN"

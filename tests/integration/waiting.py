@@ -1,0 +1,34 @@
+"""Waiting for what a server does in its own time: by asking again, never by hoping for a delay."""
+
+import time
+from collections.abc import Callable, Container
+from typing import Any, TypeVar
+
+from integration.servers import Http
+
+PATIENCE = 120.0
+"""Seconds after which a test gives up; nothing that is tested takes a part of it."""
+
+FINISHED = ("Success", "Failure")
+
+T = TypeVar("T")
+
+
+def wait_until(what: str, read: Callable[[], T], holds: Callable[[T], bool]) -> T:
+    """Return what `read` gives as soon as `holds` says it is there."""
+    deadline = time.monotonic() + PATIENCE
+    while not holds(value := read()):
+        assert time.monotonic() < deadline, f"{what}: still {value!r} after {PATIENCE:g} s"
+        time.sleep(0.005)
+    return value
+
+
+def wait_for_job(http: Http, job_id: str, states: Container[str] = FINISHED) -> dict[str, Any]:
+    """Return a job as soon as it is in one of some states; a job that has ended stays so."""
+    job = wait_until(
+        f"job {job_id}",
+        lambda: http.json(f"/jobs/{job_id}"),
+        lambda job: job["State"] in states or job["State"] in FINISHED,
+    )
+    assert job["State"] in states, f"job ended: {job}"
+    return dict(job)

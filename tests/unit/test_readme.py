@@ -1,0 +1,41 @@
+"""The README says everything that users can say to Curator."""
+
+import re
+from pathlib import Path
+
+import pytest
+
+from curator.conditions import Condition
+from curator.config import Settings
+from curator.reshape.criteria import READY_SETS
+from curator.reshape.request import By, ExplicitGroup, Into, Missing, SplitRequest
+from endpoints import registered
+
+REPOSITORY = Path(__file__).resolve().parents[2]
+README = (REPOSITORY / "README.md").read_text(encoding="utf-8")
+
+WORDS = {
+    *Settings.field_names(),
+    *SplitRequest.field_names(),
+    *Condition.field_names(),
+    *(By.field_names() - {"ReadySet"}),  # written as the name alone
+    *ExplicitGroup.field_names(),
+    *READY_SETS,
+    *Into,
+    *Missing,
+}
+
+
+@pytest.mark.parametrize("word", sorted(WORDS))
+def test_every_word_of_requests_and_settings_is_documented(word):
+    assert re.search(rf"\b{word}\b", README)
+
+
+@pytest.mark.parametrize("setting", sorted(Settings.field_names()))
+def test_every_setting_is_in_the_configuration_that_comes_along(setting):
+    assert f'"{setting}"' in (REPOSITORY / "orthanc.json").read_text(encoding="utf-8")
+
+
+@pytest.mark.parametrize("pattern", sorted(endpoint.pattern for endpoint in registered()))
+def test_every_route_is_documented(pattern):
+    assert f"| `{pattern}` |" in README

@@ -557,11 +557,12 @@ class JobEngine:
 
     def _describe(self, row: Row) -> dict[str, Any]:
         control = self._controls.get(row["id"])
-        started = None if control is None else control.started
-        if control is not None and started is not None:
-            runtime = row["runtime"] + time.monotonic() - started
-            row = row | {"runtime": runtime, "progress": control.progress}
-        return describe(row)
+        if control is None:
+            return describe(row)
+        started = control.started
+        runtime = 0.0 if started is None else time.monotonic() - started
+        progress = max(row["progress"], control.progress)  # the row is behind, or just finished
+        return describe(row | {"runtime": row["runtime"] + runtime, "progress": progress})
 
 
 def describe(row: Row) -> dict[str, Any]:

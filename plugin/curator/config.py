@@ -60,13 +60,19 @@ def load(configuration: dict[str, Any]) -> Settings:
     return settings
 
 
-def database_url(settings: Settings, configuration: dict[str, Any]) -> str:
-    """Return the URL of Curator's database, by default a file beside Orthanc's index."""
+def database_url(settings: Settings, configuration: dict[str, Any], directory: Path) -> str:
+    """Return the URL of Curator's database, by default a file beside Orthanc's index.
+
+    Parameters
+    ----------
+    directory : Path
+        What relative paths of the configuration start from.
+    """
     if settings.database is not None:
         return settings.database
     storage = configuration.get("StorageDirectory", "OrthancStorage")
-    directory = Path(configuration.get("IndexDirectory", storage))
-    database = str(directory.resolve() / "curator.db")
+    index = directory / configuration.get("IndexDirectory", storage)
+    database = str(index.resolve() / "curator.db")
     return URL.create("sqlite", database=database).render_as_string(hide_password=False)
 
 

@@ -12,6 +12,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from enum import StrEnum
 from functools import cached_property
+from pathlib import Path
 from typing import Any, TypeVar
 from urllib.parse import quote
 
@@ -260,6 +261,11 @@ class Gateway:
         """Read the configuration of Orthanc, merged from all its files, without comments."""
         configuration: dict[str, Json] = json.loads(self._sdk.GetConfiguration())
         return configuration
+
+    def configuration_directory(self) -> Path:
+        """Return the directory that relative paths in the configuration start from."""
+        path = Path(self._sdk.GetConfigurationPath())
+        return path if path.is_dir() else path.parent
 
     def system(self) -> dict[str, Json]:
         """Read ``/system``."""

@@ -45,7 +45,8 @@ def start(sdk: Sdk) -> None:
     gateway = Gateway(sdk)
     configuration = gateway.configuration()
     settings = config.load(configuration)
-    store = Store(config.database_url(settings, configuration))
+    directory = gateway.configuration_directory()
+    store = Store(config.database_url(settings, configuration, directory))
     splits = SplitService(gateway, settings.threads_per_job, config.default_charset(configuration))
     engine = JobEngine(
         store,

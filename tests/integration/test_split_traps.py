@@ -136,6 +136,29 @@ def test_e_a_full_storage_leaves_the_source_whole(new_server: ServerFactory) -> 
     assert content(server) == before
 
 
+def test_f_a_patient_is_not_given_the_study_of_another_person(server: RunningServer) -> None:
+    server.upload(
+        make_instance(
+            PatientID="OTHER",
+            PatientName="SOMEONE^ELSE",
+            StudyInstanceUID=uid("other", "study"),
+            SOPInstanceUID=uid("other", "instance"),
+        )
+    )
+    study = upload(server, ct_series(2))
+    series = series_of(server, study)["CT"]["ID"]
+    before = content(server)
+    body = {"Series": [series], "Into": "Studies", "Replace": {"PatientID": "OTHER"}}
+    answer = server.http.post(f"/studies/{study}/split", body)
+    assert answer.status_code == 409, answer.text
+    assert "PatientName" in answer.json()["Details"]
+    assert content(server) == before
+
+    body["Replace"] = {"PatientID": "OTHER", "PatientName": "SOMEONE^ELSE"}
+    assert server.http.post(f"/studies/{study}/split", body).ok
+    check_model(server)
+
+
 def test_g_one_study_stays_under_one_patient(server: RunningServer) -> None:
     study = upload(server, [*ct_series(2), *mr_series(2)])
     series = series_of(server, study)["MR"]["ID"]

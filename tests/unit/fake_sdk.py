@@ -102,6 +102,9 @@ class FakeSdk:
     LoadDicomInstanceMode: type[FakeLoadDicomInstanceMode] = FakeLoadDicomInstanceMode
     OrthancException: type[Exception] = FakeOrthancError
 
+    def GetConfigurationPath(self) -> str:  # noqa: N802
+        return "/etc/orthanc/orthanc.json"
+
     def GetConfiguration(self) -> str:  # noqa: N802
         return json.dumps(self.configuration)
 

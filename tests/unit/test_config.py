@@ -1,5 +1,7 @@
 """The section ``Curator`` of the configuration."""
 
+from pathlib import Path
+
 import pytest
 from sqlalchemy import make_url
 
@@ -97,13 +99,12 @@ def test_every_problem_is_in_one_message():
         ({"IndexDirectory": "odd ?&#%20 näme"}, "odd ?&#%20 näme"),
     ],
 )
-def test_the_database_lies_beside_the_index(directories, expected, tmp_path, monkeypatch):
-    monkeypatch.chdir(tmp_path)
-    url = make_url(database_url(Settings(), directories))
+def test_the_database_lies_beside_the_index(directories, expected, tmp_path):
+    url = make_url(database_url(Settings(), directories, tmp_path))
     assert url.drivername == "sqlite"
     assert url.database == str(tmp_path.resolve() / expected / "curator.db")
 
 
 def test_a_database_that_is_named_is_taken_as_it_is():
     url = "postgresql+psycopg://user:secret@host/db"
-    assert database_url(Settings(database=url), {"IndexDirectory": "x"}) == url
+    assert database_url(Settings(database=url), {"IndexDirectory": "x"}, Path("/")) == url

@@ -3,6 +3,7 @@
 from datetime import UTC, datetime
 from typing import Any
 
+from curator.errors import Conflict
 from curator.gateway import Gateway, Level, Resource
 from curator.jobs import Job, Phase, Task
 from curator.models import validate
@@ -14,6 +15,10 @@ from curator.reshape.sources import SourceReader
 
 #: What a split makes of its groups where the request does not say.
 DEFAULT_INTO = {Level.STUDY: Into.STUDIES, Level.SERIES: Into.SERIES}
+
+
+#: What tells persons with the same PatientID apart.
+_DEMOGRAPHICS = ("PatientName", "PatientBirthDate", "PatientSex")
 
 
 class SplitService:
@@ -46,7 +51,29 @@ class SplitService:
         source = self.reader.read(
             level, orthanc_id, instances, split.paths(request), whole=request.permissive
         )
-        return split.make_plan(source, request, DEFAULT_INTO[level], datetime.now(UTC))
+        plan = split.make_plan(source, request, DEFAULT_INTO[level], datetime.now(UTC))
+        self._refuse_another_person(plan)
+        return plan
+
+    def _refuse_another_person(self, plan: Plan) -> None:
+        """Refuse to give studies to a stored patient with the same ID who is someone else."""
+        source = self.gateway.resource(Level.PATIENT, plan.source_patient)
+        for patient in {series.patient_orthanc_id for series in plan.series}:
+            target = self.gateway.resource(Level.PATIENT, patient)
+            if source is None or target is None or patient == plan.source_patient:
+                continue
+            edits = plan.series[0].edits
+            differing = [
+                keyword
+                for keyword in _DEMOGRAPHICS
+                if (edits.get(keyword, source.tags.get(keyword)) or "")
+                != target.tags.get(keyword, "")
+            ]
+            if differing:
+                raise Conflict(
+                    f"$.Replace: patient {patient} has this PatientID, but differs in"
+                    f" {', '.join(differing)}"
+                )
 
     def task(self, request: dict[str, Any]) -> Task:
         """Return the work of a job from the JSON of its submission."""

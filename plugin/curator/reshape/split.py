@@ -429,6 +429,8 @@ class _Planner:
     def _series(
         self, number: int, group: _Group, series: str, instances: list[SourceInstance]
     ) -> PlannedSeries:
+        order = numbering.instance_order([instance.values for instance in instances])
+        instances = [instances[index] for index in order]
         values = [instance.values for instance in instances]
         study_uid = self._study_uid(number)
         series_uid = self._series_uid(number, series, len(instances))

@@ -94,12 +94,17 @@ def python_packages(root: Path, requirements: Path) -> Path:
     """
     version = python_version(root)
     files = requirement_files(requirements)
-    key = host.key_of(version, platform.machine(), *(file.read_bytes() for file in files))
+    key = host.key_of(
+        version, platform.machine(), "compiled", *(file.read_bytes() for file in files)
+    )
     target = host.cache_directory() / f"packages-{requirements.stem}-{version}-{key}"
     announcement = f"installing {requirements.name} for Python {version} (once) …"
-    return host.build_once(
-        target, lambda directory: _install(directory, requirements, version), announcement
-    )
+
+    def build(directory: Path) -> None:
+        _install(directory, requirements, version)
+        _compile(root, directory)
+
+    return host.build_once(target, build, announcement)
 
 
 def command(root: Path, mounts: Sequence[Mount], arguments: Sequence[str]) -> list[str]:
@@ -211,9 +216,17 @@ def _install(directory: Path, requirements: Path, version: str) -> None:
         "--implementation=cp",
         *platforms,
         "--only-binary=:all:",
+        "--no-compile",
         "--requirement",
         str(requirements),
     )
+
+
+def _compile(root: Path, packages: Path) -> None:
+    """Compile by the interpreter that will read it: else it would at each start, in vain."""
+    mounts = [Mount(packages, PACKAGES, writable=True)]
+    python = ["/usr/bin/python3", "-m", "compileall", "-q", PACKAGES]
+    host.run_tool(command(root, mounts, python))
 
 
 def requirement_files(requirements: Path) -> list[Path]:

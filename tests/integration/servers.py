@@ -225,10 +225,10 @@ class OrthancServer(RunningServer):
         return self._end(signal.SIGKILL)
 
     def close(self) -> None:
-        """Stop it and remove its files."""
+        """End it and remove its files; where none stays, without the seconds that a stop takes."""
         try:
             if self.is_alive():
-                self.stop()
+                self._end(signal.SIGKILL if self._work in self.storage.parents else signal.SIGTERM)
         finally:
             self.http.close()
             shutil.rmtree(self._work, ignore_errors=True)

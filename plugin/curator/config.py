@@ -28,6 +28,8 @@ class Settings(Model):
         Operations that run at the same time; others wait as ``Pending`` jobs.
     threads_per_job : int
         Instances that one operation reads and writes at the same time.
+    cache_megabytes : int
+        What one operation keeps in memory of the files that it has read for its plan.
     jobs_history_size : int
         Finished jobs that stay in ``/jobs``.
     """
@@ -35,6 +37,7 @@ class Settings(Model):
     database: str | None = None
     workers: Annotated[int, Field(ge=1, le=32)] = 2
     threads_per_job: Annotated[int, Field(ge=1, le=32)] = 4
+    cache_megabytes: Annotated[int, Field(ge=0, le=100_000)] = 256
     jobs_history_size: Annotated[int, Field(ge=1, le=100_000)] = 100
 
 

@@ -207,12 +207,14 @@ class Gateway:
         """Read the DICOM file of an instance."""
         return self._call(self._sdk.GetDicomForInstance, instance_orthanc_id)
 
-    def read_header(self, instance_orthanc_id: str) -> bytes:
-        """Read an instance as far as its pixel data, as the core has parsed it."""
-        mode = self._sdk.LoadDicomInstanceMode.UNTIL_PIXEL_DATA
-        return self._call(
-            lambda: self._sdk.LoadDicomInstance(instance_orthanc_id, mode).GetInstanceData()
-        )
+    def file_uuid(self, instance_orthanc_id: str) -> str:
+        """Return the storage identifier of an instance's file, empty if there is no instance."""
+        try:
+            return str(self.get_json(uri(Level.INSTANCE, instance_orthanc_id))["FileUuid"])
+        except CoreError as error:
+            if error.unknown_resource:
+                return ""
+            raise
 
     def store(self, dicom: bytes) -> Stored:
         """Store an instance; the status is the core's (``Success``, ``AlreadyStored``, …)."""

@@ -47,7 +47,12 @@ def start(sdk: Sdk) -> None:
     settings = config.load(configuration)
     directory = gateway.configuration_directory()
     store = Store(config.database_url(settings, configuration, directory))
-    splits = SplitService(gateway, settings.threads_per_job, config.default_charset(configuration))
+    splits = SplitService(
+        gateway,
+        settings.threads_per_job,
+        config.default_charset(configuration),
+        settings.cache_megabytes * 1024 * 1024,
+    )
     engine = JobEngine(
         store,
         {splits.job_type: splits.task},

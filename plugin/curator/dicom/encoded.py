@@ -122,7 +122,7 @@ class EncodedSite(Site):
         yield view[copied : level.end]
 
 
-def opened(data: bytes, default_charset: str = DEFAULT_TERM, until: int = 1 << 32) -> Instance:
+def opened(data: bytes, default_charset: str = DEFAULT_TERM) -> Instance:
     """Take an instance apart, as far as its top level.
 
     Parameters
@@ -131,8 +131,6 @@ def opened(data: bytes, default_charset: str = DEFAULT_TERM, until: int = 1 << 3
         A DICOM file.
     default_charset : str, optional
         Defined term for instances that declare none.
-    until : int, optional
-        From this tag on, the data may be cut off.
 
     Raises
     ------
@@ -147,14 +145,12 @@ def opened(data: bytes, default_charset: str = DEFAULT_TERM, until: int = 1 << 3
     if not uid or uid == EXPLICIT_BIG_ENDIAN:
         raise Malformed("The transfer syntax is big endian or missing", meta.end)
     explicit = uid != IMPLICIT_LITTLE_ENDIAN
-    return Instance(data, meta, _data_set(data, meta.end, explicit, default_charset, until))
+    return Instance(data, meta, _data_set(data, meta.end, explicit, default_charset))
 
 
-def _data_set(
-    data: bytes, start: int, explicit: bool, default_charset: str, until: int = 1 << 32
-) -> EncodedSite:
+def _data_set(data: bytes, start: int, explicit: bool, default_charset: str) -> EncodedSite:
     if not explicit and data[start + 4 : start + 6] in ALL_VRS:
         raise Malformed("Explicit VR in a transfer syntax of implicit VR", start)
-    level = scan(data, start, Scan(len(data), explicit, until=until))
+    level = scan(data, start, Scan(len(data), explicit))
     check_data_set(level.tags, start)
     return EncodedSite(data, level, charset_of(b"", default_charset))

@@ -62,7 +62,7 @@ def apply(
     return instance.changed(changes, meta)
 
 
-def opened(data: bytes, default_charset: str = DEFAULT_TERM, until: int = 1 << 32) -> Instance:
+def opened(data: bytes, default_charset: str = DEFAULT_TERM) -> Instance:
     """Take an instance apart, directly or through pydicom.
 
     Parameters
@@ -71,8 +71,6 @@ def opened(data: bytes, default_charset: str = DEFAULT_TERM, until: int = 1 << 3
         A DICOM file.
     default_charset : str, optional
         Defined term for instances without Specific Character Set.
-    until : int, optional
-        From this tag on, the data may be cut off.
 
     Raises
     ------
@@ -80,7 +78,7 @@ def opened(data: bytes, default_charset: str = DEFAULT_TERM, until: int = 1 << 3
         If the instance cannot be read for certain.
     """
     try:
-        return encoded.opened(data, default_charset, until)
+        return encoded.opened(data, default_charset)
     except OutOfOrder:
         raise  # pydicom would sort, and keep one of two
     except (NotDicom, Malformed) as problem:

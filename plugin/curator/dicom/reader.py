@@ -68,14 +68,17 @@ class Header:
 
 
 def read(
-    data: bytes, paths: Iterable[Path | AnyTag], *, default_charset: str = DEFAULT_TERM
+    data: bytes,
+    paths: Iterable[Path | AnyTag],
+    *,
+    default_charset: str = DEFAULT_TERM,
 ) -> Header:
     """Read elements of an instance.
 
     Parameters
     ----------
     data : bytes
-        A DICOM file; it may end where the pixel data starts.
+        A DICOM file.
     paths : iterable of Path or Tag
         What to read; tags of group 0002 are looked up in the File Meta Information.
     default_charset : str, optional
@@ -86,7 +89,7 @@ def read(
     NotDicom, Malformed, TooDeep
         If the instance cannot be read for certain.
     """
-    instance = opened(data, default_charset, FLOAT_PIXEL_DATA)
+    instance = opened(data, default_charset)
     wanted = [path if isinstance(path, Path) else Path(path) for path in paths]
     found = {path: tuple(_found(instance, path)) for path in wanted}
     return Header(found, instance.meta.transfer_syntax_uid)

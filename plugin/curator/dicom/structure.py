@@ -104,7 +104,6 @@ class Scan(NamedTuple):
     explicit: bool
     depth: int = 0
     delimited: bool = False
-    until: int = 1 << 32
 
 
 def scan(data: bytes, start: int, how: Scan) -> Level:
@@ -117,8 +116,7 @@ def scan(data: bytes, start: int, how: Scan) -> Level:
     start : int
         Offset of the first element.
     how : Scan
-        `end` bounds the level; with `delimited` it ends at its item delimiter before that. From
-        the tag `until` on, a value may be cut off: the walk stops there.
+        `end` bounds the level; with `delimited` it ends at its item delimiter before that.
 
     Raises
     ------
@@ -156,8 +154,6 @@ def _scan_explicit(data: bytes, position: int, how: Scan) -> Level:
         else:
             raise Malformed("No value representation", position + 4, tag_text(Tag(tag)))
         if after > end:
-            if tag >= how.until:
-                break
             after = _end_of_undefined(data, tag, position, vr, how)
         if tag <= previous:
             ordered = False
@@ -191,8 +187,6 @@ def _scan_implicit(data: bytes, position: int, how: Scan) -> Level:
             raise Malformed("Item tag outside a sequence", position, tag_text(Tag(tag)))
         after = position + 8 + length
         if after > end:
-            if tag >= how.until:
-                break
             after = _end_of_undefined(data, tag, position, b"SQ", how)
         if tag <= previous:
             if not how.depth:

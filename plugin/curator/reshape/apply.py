@@ -12,7 +12,7 @@ of stored again.
 
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 from typing import TypeVar
 
 from curator.dicom import engine, reader
@@ -23,10 +23,14 @@ from curator.errors import Conflict, CoreError, CuratorError, UnreadableInstance
 from curator.gateway import Content, Gateway, Level, Resource
 from curator.jobs import Job, Phase
 from curator.reshape.edits import edits_of, recording
+from curator.reshape.files import FileCache
 from curator.reshape.plan import Plan, PlannedInstance, PlannedSeries
 
-#: Instances, or lists of instances to delete, between two checkpoints, per thread.
+#: Sources that are looked at and deleted together.
 BATCH = 8
+
+#: Items that wait for each thread, so that none has to wait for another.
+AHEAD = 4
 
 #: Metadata of the core that tell where an instance came from; they move along.
 PROVENANCE = ("RemoteAET", "CalledAET")
@@ -64,8 +68,8 @@ class Applier:
         self._threads = threads
         self._default_charset = default_charset
 
-    def apply(self, plan: Plan, instances: Iterable[Resource], job: Job) -> None:
-        """Carry out a new plan, made from the source `instances`.
+    def apply(self, plan: Plan, instances: Iterable[Resource], files: FileCache, job: Job) -> None:
+        """Carry out a new plan, made from the source `instances` and their `files`.
 
         Raises
         ------
@@ -76,7 +80,7 @@ class Applier:
         """
         self._refuse_existing(plan)
         job.keep_plan(plan.model_dump(mode="json", by_alias=True))
-        self._write_and_delete(plan, {one.orthanc_id: one for one in instances}, job)
+        self._write_and_delete(plan, {one.orthanc_id: one for one in instances}, files, job)
 
     def go_on(self, plan: Plan, job: Job) -> None:
         """Carry out what is left of a plan that was kept when its job was stopped.
@@ -89,29 +93,27 @@ class Applier:
         sources = self._sources(plan)
         if job.phase == Phase.WRITING:
             self._refuse_changed(plan, sources)
-            self._write_and_delete(plan, sources, job)
+            self._write_and_delete(plan, sources, FileCache(0), job)
         else:
             self._restore_lost(plan, sources)
-            self._delete_sources(plan, sources, job)
+            self._delete_sources(plan, job)
 
-    def _write_and_delete(self, plan: Plan, sources: Resources, job: Job) -> None:
-        self._write(plan, sources, job)
+    def _write_and_delete(self, plan: Plan, sources: Resources, files: FileCache, job: Job) -> None:
+        self._write(plan, sources, files, job)
         self._carry_parents(plan)
         self._count(plan)
         sources = self._sources(plan, [Content.ATTACHMENTS])
         self._refuse_changed(plan, sources)
         if not plan.keep_source:
             job.commit()
-            self._delete_sources(plan, sources, job)
+            self._delete_sources(plan, job)
 
     def undo(self, plan: Plan) -> None:
         """Remove the new instances of a plan that was not carried out to its end."""
-        self._gateway.delete_instances(
-            [one.orthanc_id for series in plan.series for one in series.instances]
-        )
-        for series in plan.series:
-            if self._gateway.exists(Level.SERIES, series.orthanc_id):
-                raise CuratorError(f"Series {series.orthanc_id} could not be removed")
+        self._gateway.delete_instances([one.orthanc_id for one in plan.instances])
+        left = sum(len(series.instances) - len(self._missing(series)) for series in plan.series)
+        if left:
+            raise CuratorError(f"{left} new instances could not be removed")
 
     # Write
 
@@ -138,7 +140,7 @@ class Applier:
             if source.file_uuid != instance.file_uuid:
                 raise Conflict(f"Instance {instance.source} was overwritten meanwhile")
 
-    def _write(self, plan: Plan, sources: Resources, job: Job) -> None:
+    def _write(self, plan: Plan, sources: Resources, files: FileCache, job: Job) -> None:
         moves = [
             (edits, instance)
             for edits, series in ((_edits(plan, series), series) for series in plan.series)
@@ -146,19 +148,24 @@ class Applier:
         ]
 
         def write(move: tuple[Edits, PlannedInstance]) -> None:
-            self._move(plan, *move, sources)
+            self._move(plan, *move, sources, files)
 
         for done in self._in_parallel(write, moves, job):
             job.progress(done / len(moves))
 
     def _move(
-        self, plan: Plan, edits: Edits, instance: PlannedInstance, sources: Resources
+        self,
+        plan: Plan,
+        edits: Edits,
+        instance: PlannedInstance,
+        sources: Resources,
+        files: FileCache,
     ) -> None:
-        self._copy(edits, instance)
+        self._copy(edits, instance, files)
         self._carry(plan, sources[instance.source], instance.orthanc_id, Level.INSTANCE)
 
-    def _copy(self, edits: Edits, instance: PlannedInstance) -> None:
-        original = self._read(instance.source)
+    def _copy(self, edits: Edits, instance: PlannedInstance, files: FileCache) -> None:
+        original = files.take(instance.source) or self._read(instance.source)
         own = edits.with_(edits_of(instance.edits))
         try:
             changed = engine.apply(original, own, default_charset=self._default_charset)
@@ -207,7 +214,7 @@ class Applier:
                     raise NotStored(
                         f"Instance {instance.orthanc_id} and its source {instance.source} are gone"
                     )
-                self._move(plan, edits, instance, sources)
+                self._move(plan, edits, instance, sources, FileCache(0))
 
     def _count(self, plan: Plan) -> None:
         for series in plan.series:
@@ -259,15 +266,21 @@ class Applier:
 
     # Delete
 
-    def _delete_sources(self, plan: Plan, sources: Resources, job: Job) -> None:
-        planned = {instance.source: instance.file_uuid for instance in plan.instances}
-        copied = [one for one in planned if one in sources]
-        going = [one for one in copied if sources[one].file_uuid == planned[one]]
-        chunks = [going[start : start + BATCH] for start in range(0, len(going), BATCH)]
-        for _ in self._in_parallel(self._gateway.delete_instances, chunks, job):
+    def _delete_sources(self, plan: Plan, job: Job) -> None:
+        instances = plan.instances
+        chunks = [instances[start : start + BATCH] for start in range(0, len(instances), BATCH)]
+        overwritten: list[str] = []
+
+        def delete(chunk: Sequence[PlannedInstance]) -> None:
+            files = {one.source: self._gateway.file_uuid(one.source) for one in chunk}
+            going = [one.source for one in chunk if files[one.source] == one.file_uuid]
+            self._gateway.delete_instances(going)
+            overwritten.extend(one for one in files if files[one] and one not in going)
+
+        for _ in self._in_parallel(delete, chunks, job):
             pass
-        if len(going) < len(copied):
-            warning = f"{len(copied) - len(going)} sources were overwritten meanwhile and are kept"
+        if overwritten:
+            warning = f"{len(overwritten)} sources were overwritten meanwhile and are kept"
             job.content["Warnings"] = [*job.content.get("Warnings", ()), warning]
         self._forget_expected(plan)
 
@@ -281,12 +294,14 @@ class Applier:
         self, function: Callable[[T], None], items: Sequence[T], job: Job
     ) -> Iterator[int]:
         """Call a function for all items, and yield how many are done, at every checkpoint."""
-        size = BATCH * self._threads
+        running: deque[Future[None]] = deque()
         with ThreadPoolExecutor(self._threads, "curator-job") as pool:
-            for start in range(0, len(items), size):
+            for done in range(len(items)):
                 job.checkpoint()
-                deque(pool.map(function, items[start : start + size]), maxlen=0)
-                yield min(start + size, len(items))
+                ahead = items[done + len(running) : done + AHEAD * self._threads]
+                running.extend(pool.submit(function, item) for item in ahead)
+                running.popleft().result()
+                yield done + 1
 
 
 def _edits(plan: Plan, series: PlannedSeries) -> Edits:

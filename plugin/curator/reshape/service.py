@@ -9,6 +9,7 @@ from curator.jobs import Job, Phase, Task
 from curator.models import validate
 from curator.reshape import split
 from curator.reshape.apply import Applier
+from curator.reshape.files import FileCache
 from curator.reshape.plan import Plan
 from curator.reshape.request import Into, SplitRequest
 from curator.reshape.sources import SourceReader
@@ -31,26 +32,35 @@ class SplitService:
         Instances that one split works on at the same time.
     default_charset : str
         Defined term for instances without Specific Character Set.
+    cache : int
+        Bytes of files that one split keeps in memory between its plan and the copies.
     """
 
     job_type = "CuratorSplit"
 
-    def __init__(self, gateway: Gateway, threads: int, default_charset: str) -> None:
+    def __init__(
+        self, gateway: Gateway, threads: int, default_charset: str, cache: int = 0
+    ) -> None:
         self.gateway = gateway
+        self.cache = cache
         self.reader = SourceReader(gateway, threads, default_charset)
         self.applier = Applier(gateway, threads, default_charset)
 
     def plan(self, level: Level, orthanc_id: str, request: SplitRequest) -> Plan:
         """Plan the split of a study or series, as it is stored now."""
-        return self.plan_of(level, orthanc_id, self.reader.instances(level, orthanc_id), request)
+        instances = self.reader.instances(level, orthanc_id)
+        return self.plan_of(level, orthanc_id, instances, request, FileCache(0))
 
     def plan_of(
-        self, level: Level, orthanc_id: str, instances: list[Resource], request: SplitRequest
+        self,
+        level: Level,
+        orthanc_id: str,
+        instances: list[Resource],
+        request: SplitRequest,
+        files: FileCache,
     ) -> Plan:
-        """Plan the split of a study or series with these instances."""
-        source = self.reader.read(
-            level, orthanc_id, instances, split.paths(request), whole=request.permissive
-        )
+        """Plan the split of a study or series with these instances, and keep what was read."""
+        source = self.reader.read(level, orthanc_id, instances, split.paths(request), files)
         plan = split.make_plan(source, request, DEFAULT_INTO[level], datetime.now(UTC))
         self._refuse_another_person(plan)
         return plan
@@ -100,11 +110,12 @@ class SplitTask:
             self._service.applier.go_on(kept, job)
             self._audit(kept, job)
             return
+        files = FileCache(self._service.cache)
         instances = self._service.reader.instances(self._level, self._orthanc_id)
-        plan = self._service.plan_of(self._level, self._orthanc_id, instances, self._request)
+        plan = self._service.plan_of(self._level, self._orthanc_id, instances, self._request, files)
         job.content = {"Description": "REST API", **plan.describe(with_instances=False)}
         if plan.instances_count:
-            self._service.applier.apply(plan, instances, job)
+            self._service.applier.apply(plan, instances, files, job)
         self._audit(plan, job)
 
     def undo(self, job: Job) -> None:

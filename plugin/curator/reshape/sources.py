@@ -3,14 +3,13 @@
 from collections.abc import Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 
-from curator.dicom import engine
-from curator.dicom.edits import Edits
 from curator.dicom.errors import DicomError
 from curator.dicom.identifiers import orthanc_identifiers
 from curator.dicom.tags import Path
 from curator.errors import Conflict, CoreError, NotFound
 from curator.gateway import Gateway, Level, Resource
 from curator.reshape import values
+from curator.reshape.files import FileCache
 from curator.reshape.numbering import whole_number
 from curator.reshape.split import Source, SourceInstance, SourceSeries
 from curator.reshape.values import Values
@@ -54,8 +53,7 @@ class SourceReader:
         orthanc_id: str,
         instances: Sequence[Resource],
         paths: Iterable[Path],
-        *,
-        whole: bool = False,
+        files: FileCache,
     ) -> Source:
         """Read a study, or one series of it.
 
@@ -63,9 +61,8 @@ class SourceReader:
         ----------
         instances : sequence of Resource
             All instances of it.
-        whole : bool, optional
-            Whether to read the instances to their end, and so to know now which of them cannot be
-            changed; by default they are read as far as their pixel data.
+        files : FileCache
+            Where the files are kept.
 
         Raises
         ------
@@ -77,7 +74,7 @@ class SourceReader:
         study = self._resource(Level.STUDY, self.study_of(level, orthanc_id))
         patient = self._resource(Level.PATIENT, study.parent)
         series = self._gateway.descendants(Level.SERIES, Level.STUDY, study.orthanc_id)
-        readable, unreadable = self._values(instances, frozenset(paths), whole)
+        readable, unreadable = self._values(instances, frozenset(paths), files)
         source = Source(
             level=level,
             orthanc_id=orthanc_id,
@@ -107,16 +104,16 @@ class SourceReader:
         )
 
     def _values(
-        self, instances: Sequence[Resource], paths: frozenset[Path], whole: bool
+        self, instances: Sequence[Resource], paths: frozenset[Path], files: FileCache
     ) -> tuple[list[SourceInstance], list[tuple[str, str]]]:
         readable: list[SourceInstance] = []
         unreadable: list[tuple[str, str]] = []
 
         def read(instance: Resource) -> Values | str:
             try:
-                return values.read(
-                    self._dicom(instance.orthanc_id, whole), paths, self._default_charset
-                )
+                dicom = self._gateway.read(instance.orthanc_id)
+                files.keep(instance.orthanc_id, dicom)
+                return values.read(dicom, paths, self._default_charset)
             except DicomError as error:
                 return str(error)
             except CoreError as error:
@@ -137,12 +134,6 @@ class SourceReader:
                         )
                     )
         return readable, unreadable
-
-    def _dicom(self, instance: str, whole: bool) -> bytes:
-        if not whole:
-            return self._gateway.read_header(instance)
-        dicom = self._gateway.read(instance)
-        return engine.apply(dicom, Edits(), default_charset=self._default_charset)
 
 
 def _check_identifiers(source: Source) -> None:

@@ -43,7 +43,7 @@ class Values:
 
 
 def read(dicom: bytes, paths: Iterable[Path], default_charset: str = DEFAULT_TERM) -> Values:
-    """Read and decode elements of an instance, which may end where its pixel data starts.
+    """Read and decode elements of an instance.
 
     Raises
     ------

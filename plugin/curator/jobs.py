@@ -204,6 +204,8 @@ class JobEngine:
         Finished jobs that are kept.
     name_thread : callable
         Gives the current thread a name in Orthanc's log.
+    publish : callable
+        Takes the number of jobs by state, whenever one is started or ends.
     """
 
     def __init__(
@@ -213,11 +215,13 @@ class JobEngine:
         workers: int,
         history_size: int,
         name_thread: Callable[[str], None] = lambda _name: None,
+        publish: Callable[[Mapping[str, int]], None] = lambda _counts: None,
     ) -> None:
         self._store = store
         self._factories = factories
         self._history_size = history_size
         self._name_thread = name_thread
+        self._publish = publish
         self._lock = threading.Condition()
         self._queue: list[tuple[int, int, str]] = []
         self._order = itertools.count()
@@ -467,6 +471,7 @@ class JobEngine:
             job_id = self._queue[0][2]
             self._set_state(job_id, State.RUNNING)
             heapq.heappop(self._queue)
+            self._publish(self.counts())
             return job_id
 
     def _run(self, job_id: str) -> None:
@@ -545,6 +550,7 @@ class JobEngine:
             elif state in FINISHED:
                 self._release(job.id, error, job.content)
                 self._store.forget_jobs(FINISHED, self._history_size)
+            self._publish(self.counts())
 
     def _release(
         self, job_id: str, error: CuratorError | None, content: dict[str, Any] | None = None

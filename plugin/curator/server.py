@@ -2,7 +2,7 @@
 
 import logging
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
@@ -59,6 +59,7 @@ def start(sdk: Sdk) -> None:
         workers=settings.workers,
         history_size=settings.jobs_history_size,
         name_thread=gateway.name_thread,
+        publish=lambda counts: _publish(gateway, counts),
     )
     describe = configuration.get("HttpDescribeErrors", True)
     threads = ThreadPoolExecutor(
@@ -110,6 +111,12 @@ def _send(output: RestOutput, response: Response) -> None:
         output.SendHttpStatus(response.status, response.body)
     else:
         output.SendHttpStatusCode(response.status)
+
+
+def _publish(gateway: Gateway, counts: Mapping[str, int]) -> None:
+    """Show the number of jobs by state in ``/tools/metrics-prometheus``."""
+    for state, count in counts.items():
+        gateway.set_metric(f"curator_jobs_{state.lower()}", count)
 
 
 def _follow_life(sdk: Sdk, engine: JobEngine, store: Store) -> None:

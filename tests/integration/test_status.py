@@ -32,3 +32,14 @@ def test_dry_run_is_no_job(server):
     answer = server.http.post(f"/series/{series}/split", {"By": ["EchoTime"], "DryRun": True})
     assert answer.status_code == 200
     assert server.http.json("/curator")["Jobs"] == before
+
+
+def test_jobs_are_counted_in_the_metrics(server):
+    for instance in mr_series(2, echo_times=(10.0, 80.0)):
+        series = server.upload(instance)["ParentSeries"]
+    assert server.http.post(f"/series/{series}/split", {"By": ["EchoTime"]}).ok
+    counted = server.http.json("/curator")["Jobs"]
+    lines = server.http.get("/tools/metrics-prometheus").text.splitlines()
+    metrics = {line.split()[0]: float(line.split()[1]) for line in lines if line}
+    for state, count in counted.items():
+        assert metrics[f"curator_jobs_{state.lower()}"] == count

@@ -95,7 +95,7 @@ class Applier:
             self._refuse_changed(plan, sources)
             self._write_and_delete(plan, sources, FileCache(0), job)
         else:
-            self._restore_lost(plan, sources)
+            self._restore_lost(plan, sources, job)
             self._delete_sources(plan, job)
 
     def _write_and_delete(self, plan: Plan, sources: Resources, files: FileCache, job: Job) -> None:
@@ -196,7 +196,8 @@ class Applier:
         if stored == written:
             return
         if engine.transfer_syntax(stored) == engine.transfer_syntax(written):
-            same = reader.pixel_digest(stored) == reader.pixel_digest(written)
+            digest = reader.pixel_digest(written)
+            same = digest is not None and digest == reader.pixel_digest(stored)
         else:
             source, copy = (
                 self._gateway.decoded(one) for one in (instance.source, instance.orthanc_id)
@@ -205,16 +206,21 @@ class Applier:
         if not same:
             raise NotStored(f"The copy of instance {instance.source} differs from what was written")
 
-    def _restore_lost(self, plan: Plan, sources: Resources) -> None:
-        """Write again what a crash of the machine has taken from Orthanc after the commit."""
+    def _restore_lost(self, plan: Plan, sources: Resources, job: Job) -> None:
+        """Write again what a crash of the machine has taken from Orthanc after the commit.
+
+        What is missing and has no source any more was deleted by someone else after that.
+        """
+        gone = 0
         for series in plan.series:
             edits = _edits(plan, series)
             for instance in self._missing(series):
-                if instance.source not in sources:
-                    raise NotStored(
-                        f"Instance {instance.orthanc_id} and its source {instance.source} are gone"
-                    )
-                self._move(plan, edits, instance, sources, FileCache(0))
+                if instance.source in sources:
+                    self._move(plan, edits, instance, sources, FileCache(0))
+                else:
+                    gone += 1
+        if gone:
+            _warn(job, f"{gone} new instances were deleted meanwhile")
 
     def _count(self, plan: Plan) -> None:
         for series in plan.series:
@@ -280,8 +286,7 @@ class Applier:
         for _ in self._in_parallel(delete, chunks, job):
             pass
         if overwritten:
-            warning = f"{len(overwritten)} sources were overwritten meanwhile and are kept"
-            job.content["Warnings"] = [*job.content.get("Warnings", ()), warning]
+            _warn(job, f"{len(overwritten)} sources were overwritten meanwhile and are kept")
         self._forget_expected(plan)
 
     def _forget_expected(self, plan: Plan) -> None:
@@ -302,6 +307,10 @@ class Applier:
                 running.extend(pool.submit(function, item) for item in ahead)
                 running.popleft().result()
                 yield done + 1
+
+
+def _warn(job: Job, warning: str) -> None:
+    job.content["Warnings"] = [*job.content.get("Warnings", ()), warning]
 
 
 def _edits(plan: Plan, series: PlannedSeries) -> Edits:

@@ -85,18 +85,17 @@ class Store:
     """
 
     def __init__(self, url: str) -> None:
-        try:
+        with _refusals():
             self._engine = create_engine(url)
-            if self._engine.dialect.name == "sqlite":
-                _make_directory(self._engine.url.database)
-                event.listen(self._engine, "connect", _prepare_sqlite)
-            self._upgrade()
+        try:
+            with _refusals():
+                if self._engine.dialect.name == "sqlite":
+                    _make_directory(self._engine.url.database)
+                    event.listen(self._engine, "connect", _prepare_sqlite)
+                self._upgrade()
         except StoreError:
+            self.close()
             raise
-        except (SQLAlchemyError, ImportError, OSError, ValueError) as error:
-            raise StoreError(
-                f"$.Curator.Database: cannot open the database: {type(error).__name__}"
-            ) from error
 
     def close(self) -> None:
         """Give back all connections."""
@@ -178,6 +177,19 @@ class Store:
             metadata.create_all(connection)
             if version == 0:
                 connection.execute(insert(schema).values(version=SCHEMA_VERSION))
+
+
+@contextmanager
+def _refusals() -> Iterator[None]:
+    """Turn what a bad URL, driver, directory or file raises into ``StoreError``."""
+    try:
+        yield
+    except StoreError:
+        raise
+    except (SQLAlchemyError, ImportError, OSError, ValueError) as error:
+        raise StoreError(
+            f"$.Curator.Database: cannot open the database: {type(error).__name__}"
+        ) from error
 
 
 def _schema_version(engine: Engine) -> int:

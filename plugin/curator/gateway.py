@@ -207,15 +207,6 @@ class Gateway:
         """Read the DICOM file of an instance."""
         return self._call(self._sdk.GetDicomForInstance, instance_orthanc_id)
 
-    def file_uuid(self, instance_orthanc_id: str) -> str:
-        """Return the storage identifier of an instance's file, empty if there is no instance."""
-        try:
-            return str(self.get_json(uri(Level.INSTANCE, instance_orthanc_id))["FileUuid"])
-        except CoreError as error:
-            if error.unknown_resource:
-                return ""
-            raise
-
     def store(self, dicom: bytes) -> Stored:
         """Store an instance; the status is the core's (``Success``, ``AlreadyStored``, …)."""
         answer = json.loads(self.post("/instances", dicom))

@@ -26,8 +26,11 @@ from curator.reshape.edits import edits_of, recording
 from curator.reshape.files import FileCache
 from curator.reshape.plan import Plan, PlannedInstance, PlannedSeries
 
-#: Sources that are looked at and deleted together.
+#: Sources that are deleted in one call.
 BATCH = 8
+
+#: Sources that are deleted before it is looked again whether others have overwritten some.
+LOOK = 256
 
 #: Items that wait for each thread, so that none has to wait for another.
 AHEAD = 4
@@ -273,20 +276,18 @@ class Applier:
     # Delete
 
     def _delete_sources(self, plan: Plan, job: Job) -> None:
-        instances = plan.instances
-        chunks = [instances[start : start + BATCH] for start in range(0, len(instances), BATCH)]
-        overwritten: list[str] = []
-
-        def delete(chunk: Sequence[PlannedInstance]) -> None:
-            files = {one.source: self._gateway.file_uuid(one.source) for one in chunk}
-            going = [one.source for one in chunk if files[one.source] == one.file_uuid]
-            self._gateway.delete_instances(going)
-            overwritten.extend(one for one in files if files[one] and one not in going)
-
-        for _ in self._in_parallel(delete, chunks, job):
-            pass
+        """Delete the sources, of which some may be overwritten or deleted by others meanwhile."""
+        overwritten = 0
+        for start in range(0, plan.instances_count, LOOK):
+            sources = self._sources(plan, [Content.ATTACHMENTS])
+            there = [one for one in plan.instances[start : start + LOOK] if one.source in sources]
+            going = [one.source for one in there if sources[one.source].file_uuid == one.file_uuid]
+            overwritten += len(there) - len(going)
+            chunks = [going[first : first + BATCH] for first in range(0, len(going), BATCH)]
+            for _ in self._in_parallel(self._gateway.delete_instances, chunks, job):
+                pass
         if overwritten:
-            _warn(job, f"{len(overwritten)} sources were overwritten meanwhile and are kept")
+            _warn(job, f"{overwritten} sources were overwritten meanwhile and are kept")
         self._forget_expected(plan)
 
     def _forget_expected(self, plan: Plan) -> None:

@@ -78,9 +78,6 @@ class MemoryOrthanc(Gateway):
             raise CoreError(ErrorCode.UNKNOWN_RESOURCE, "Unknown resource")
         return self.files[instance_orthanc_id]
 
-    def file_uuid(self, instance_orthanc_id):
-        return self.uuids.get(instance_orthanc_id, "")
-
     def store(self, dicom):
         if self.stores_until_failure is not None:
             if not self.stores_until_failure:

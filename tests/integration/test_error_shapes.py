@@ -7,18 +7,12 @@ import json
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass, field
-from typing import Any, cast
+from typing import Any
 
 import pytest
 import requests
 
-from curator import server as plugin
-from curator.gateway import Gateway
-from curator.jobs import JobEngine
-from curator.reshape.service import SplitService
-from curator.sdk import Sdk
-from curator.store import Store
-from curator.web import Endpoint
+from endpoints import registered
 from factory import mr_series
 from integration.servers import RunningServer
 
@@ -100,16 +94,6 @@ EXAMPLES = {
     "/series/{id}/split": Example("/series/{series}/split", typo=("Naning", "Naming"), **SPLIT),
     "/studies/{id}/split": Example("/studies/{study}/split", typo=("Wehre", "Where"), **SPLIT),
 }
-
-
-def registered() -> list[Endpoint]:
-    """Build the endpoints as the plugin does, with nothing behind them."""
-    gateway = Gateway(cast("Sdk", object()))
-    store = Store("sqlite://")
-    engine = JobEngine(store, {}, workers=1, history_size=1)
-    endpoints = plugin.endpoints(engine, SplitService(gateway, 1, "ISO_IR 100"), gateway)
-    store.close()
-    return endpoints
 
 
 ENDPOINTS = {endpoint.pattern: endpoint for endpoint in registered()}

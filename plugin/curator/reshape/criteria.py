@@ -50,8 +50,8 @@ class Criterion(Protocol):
 
 
 @dataclass(frozen=True)
-class ByValue:
-    """Equal values of an element; those of numeric VRs are compared at float precision."""
+class _OneByOne:
+    """A criterion on one element that judges each instance for itself."""
 
     path: Path
 
@@ -65,6 +65,14 @@ class ByValue:
 
     def keys(self, instances: Sequence[Values]) -> list[Key | None]:
         return [self._key(values) for values in instances]
+
+    def _key(self, values: Values) -> Key | None:
+        raise NotImplementedError
+
+
+@dataclass(frozen=True)
+class ByValue(_OneByOne):
+    """Equal values of an element; those of numeric VRs are compared at float precision."""
 
     def _key(self, values: Values) -> Key | None:
         texts = values.strings(self.path)
@@ -136,22 +144,10 @@ class ByGap:
 
 
 @dataclass(frozen=True)
-class ByPattern:
+class ByPattern(_OneByOne):
     """What the groups of a regular expression capture, or all that it matches without groups."""
 
-    path: Path
     pattern: Any
-
-    @property
-    def name(self) -> str:
-        return str(self.path)
-
-    @property
-    def paths(self) -> tuple[Path, ...]:
-        return (self.path,)
-
-    def keys(self, instances: Sequence[Values]) -> list[Key | None]:
-        return [self._key(values) for values in instances]
 
     def _key(self, values: Values) -> Key | None:
         for text in values.strings(self.path):

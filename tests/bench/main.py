@@ -19,7 +19,7 @@ def main() -> None:
     for release in options.release:
         measured = split.measure(release, options.instances, options.rounds, options.threads)
         results["split"].append(measured)
-        _say(_split_table(measured))
+        _say(split_table(measured))
         if options.memory:
             resident = split.memory(release, options.memory)
             results["memory"].append(resident)
@@ -44,7 +44,8 @@ def _options() -> argparse.Namespace:
     return options
 
 
-def _split_table(measured: dict[str, Any]) -> str:
+def split_table(measured: dict[str, Any]) -> str:
+    """Return the figures of one release for people."""
     lines = [f"Orthanc {measured['release']}, {measured['instances']} CT instances of 512 kB"]
     lines.append(f"{'':26}{'instances/s':>12}{'to built-in':>13}")
     for way, rate in measured["per second"].items():

@@ -1,0 +1,27 @@
+"""The benches in their short form: that they measure what they say, not how fast it is."""
+
+import pytest
+
+from bench import engine, main, split
+from integration.servers import engine_name, external_url
+
+
+@pytest.fixture
+def measured(release):
+    if external_url() or engine_name() != "rootfs":
+        pytest.skip("the benches start servers of their own, in root file systems")
+    return split.measure(release, instances=4, rounds=1, threads=2)
+
+
+def test_every_way_is_measured_against_the_built_in_split(measured):
+    assert len(measured["per second"]) == 4
+    assert all(rate > 0 for rate in measured["per second"].values())
+    assert measured["ratio to built-in"]["built-in split"] == 1
+    assert "Curator, same selection" in main.split_table(measured)
+
+
+def test_the_engine_is_measured_against_pydicom():
+    rows = engine.measure(1)
+    assert [row["elements"] for row in rows] == [40, 100, 200]
+    assert all(row["engine ms"] > 0 and row["pydicom ms"] > 0 for row in rows)
+    assert "ratio" in engine.table(rows)

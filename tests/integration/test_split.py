@@ -4,6 +4,8 @@ from typing import Any
 
 import pytest
 
+from collection import FILES, load
+from curator.dicom import reader
 from factory import (
     CORONAL,
     ct_series,
@@ -344,3 +346,25 @@ def test_untouched_elements_come_out_byte_for_byte(server: RunningServer) -> Non
         assert {element.tag for element in dataset} - {element.tag for element in source} == {
             item.tag for item in dataset if item.keyword == "OriginalAttributesSequence"
         }
+
+
+def test_files_of_every_kind_are_split_without_touching_their_pixels(
+    server: RunningServer,
+) -> None:
+    """What Orthanc stores of pydicom's collection: all encodings, character sets and oddities."""
+    stored = 0
+    for name in FILES:
+        uploaded = server.http.post("/instances", data=load(name))
+        if not uploaded.ok or uploaded.json()["Status"] != "Success":
+            continue
+        stored += 1
+        instance, study = uploaded.json()["ID"], uploaded.json()["ParentStudy"]
+        before = server.http.get(f"/instances/{instance}/file").content
+        body = {"Instances": [instance], "Into": "Studies"}
+        answer = server.http.post(f"/studies/{study}/split", body)
+        assert answer.status_code == 200, f"{name}: {answer.text}"
+        (copy,) = server.http.json(f"/studies/{answer.json()['TargetStudy']}/instances")
+        after = server.http.get(f"/instances/{copy['ID']}/file").content
+        assert reader.pixel_digest(after) == reader.pixel_digest(before), name
+        assert server.http.get(f"/instances/{instance}").status_code == 404, name
+    assert stored > 100

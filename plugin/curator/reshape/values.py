@@ -8,7 +8,7 @@ from curator.dicom import reader
 from curator.dicom.charset import DEFAULT_TERM
 from curator.dicom.element import Element
 from curator.dicom.errors import Malformed
-from curator.dicom.tags import Path, PrivateTag, dictionary_vr, parse_path
+from curator.dicom.tags import Path, dictionary_vr, parse_path
 
 _SOP_INSTANCE_UID = parse_path("SOPInstanceUID")
 
@@ -63,7 +63,7 @@ def read(dicom: bytes, paths: Iterable[Path], default_charset: str = DEFAULT_TER
 
 
 def _strings(element: Element, path: Path) -> tuple[str, ...]:
-    """Return the values; private elements that lost their VR on the way get it back."""
-    if element.vr == "UN" and isinstance(path.tag, PrivateTag):
+    """Return the values; elements that lost their VR on the way get it back (PS3.5 6.2.2)."""
+    if element.vr == "UN":
         element = replace(element, vr=dictionary_vr(path.tag))
     return element.strings

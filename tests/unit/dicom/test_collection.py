@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import warnings
 from io import BytesIO
-from pathlib import Path as FilePath
 
 import pydicom
 import pytest
 
+from collection import FILES, load
 from curator.dicom import encoded, fallback
 from curator.dicom.changes import changes_at
 from curator.dicom.edits import AppendItems, Drop, Edits, Replace
@@ -23,14 +23,6 @@ from curator.dicom.errors import (
 from curator.dicom.filemeta import MetaPolicy
 from curator.dicom.reader import pixel_digest, read
 from curator.dicom.tags import parse_path, parse_tag
-
-ROOT = FilePath(pydicom.__file__).parent / "data"
-FILES = sorted(
-    str(path.relative_to(ROOT))
-    for folder in ("test_files", "charset_files", "palettes")
-    for path in (ROOT / folder).rglob("*")
-    if path.is_file() and path.suffix in ("", ".dcm") and path.name != "README"
-)
 
 REFUSED = {
     "palettes/winter.dcm": Malformed,  # elements occur twice
@@ -52,10 +44,6 @@ EDITS = Edits(
     }
 )
 EDITED = {0x00100020, 0x00080018, 0x00080050, 0x00400275, 0x04000561}
-
-
-def load(name: str) -> bytes:
-    return (ROOT / name).read_bytes()
 
 
 def readable() -> list[str]:

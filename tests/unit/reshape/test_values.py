@@ -1,8 +1,10 @@
 """Values of an instance, read from its file."""
 
+import pathlib
 from collections.abc import Iterable
 
 import pytest
+from pydicom.data import get_testdata_file
 
 import factory
 from curator.conditions import number
@@ -89,6 +91,15 @@ def test_b_values_of_vendors_are_read_even_where_the_vr_is_lost(vendor, syntax):
         '(0065,"Image Private Values",09)',
     )
     assert b_value(read_one(data, *asked)) == (800.0,)
+
+
+def test_elements_of_the_standard_that_were_made_unknown_get_their_vr_back():
+    """Some servers write every element of an implicit VR data set as UN."""
+    dicom = pathlib.Path(str(get_testdata_file("rtdose_rle_1frame.dcm"))).read_bytes()
+    found = read(dicom, [parse_path("Rows"), parse_path("Modality")])
+    assert found.sop_instance_uid == "1.9.999.999.99.9.9999.9999.20030818153516"
+    assert found.numbers(parse_path("Rows")) == (10,)
+    assert found.string(parse_path("Modality")) == "RTDOSE"
 
 
 def test_a_private_element_that_was_made_unknown_gets_its_vr_back():

@@ -67,10 +67,11 @@ class SplitService:
 
     def _refuse_another_person(self, plan: Plan) -> None:
         """Refuse to give studies to a stored patient with the same ID who is someone else."""
-        source = self.gateway.resource(Level.PATIENT, plan.source_patient)
-        for patient in {series.patient_orthanc_id for series in plan.series}:
+        others = {series.patient_orthanc_id for series in plan.series} - {plan.source_patient}
+        source = self.gateway.resource(Level.PATIENT, plan.source_patient) if others else None
+        for patient in others:
             target = self.gateway.resource(Level.PATIENT, patient)
-            if source is None or target is None or patient == plan.source_patient:
+            if source is None or target is None:
                 continue
             edits = plan.series[0].edits
             differing = [

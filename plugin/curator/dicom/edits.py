@@ -70,7 +70,14 @@ class AsItStands:
     The copy is byte for byte, nothing is decoded, so previous values that are no valid text go into
     Original Attributes Sequence all the same. Where the element is absent, the item has none
     either; a private element takes its creator along (PS3.5 7.8.1).
+
+    Parameters
+    ----------
+    most : int, optional
+        Bytes that the encoded element may have; a longer one is left out.
     """
+
+    most: int | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -116,7 +116,9 @@ def _encoded_item(item: ItemValues, encoding: Encoding, standing: Standing) -> d
     elements: dict[int, bytes] = {}
     for tag, value in item.items():
         if isinstance(value, AsItStands):
-            elements.update(standing(tag))
+            copied = standing(tag)
+            if value.most is None or sum(map(len, copied.values())) <= value.most:
+                elements.update(copied)
             continue
         number = _item_tag(tag)
         vr, raw = encode_replacement(number, value, encoding, standing=standing)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator, Sequence
 
 from curator.dicom.charset import DEFAULT_TERM, Charset, charset_of
 from curator.dicom.deflate import deflated, inflated
@@ -102,6 +102,21 @@ class EncodedSite(Site):
     def _entered(self, item: Item, how: Scan) -> Site:
         level = level_of(self.data, item, how)
         return EncodedSite(self.data, level, self.encoding.charset, how.depth)
+
+    def stretches(self, without: Sequence[int], before: int) -> Iterator[tuple[bytes, int, int]]:
+        """Return where the elements below the tag `before` are encoded, some left out."""
+        level = self.level
+        if not level.ordered:
+            wanted = [tag for tag in level.tags if tag < before and tag not in without]
+            yield from ((self.data, *self._span(tag)) for tag in wanted)
+            return
+        start = level.offsets[0]
+        for tag in without:
+            place = level.place(tag)
+            if level.has(tag, place):
+                yield self.data, start, level.offsets[place]
+                start = level.offsets[place + 1]
+        yield self.data, start, level.offsets[level.place(before)]
 
     def pieces(self, changes: Changes) -> Iterable[bytes | memoryview]:
         """Return the content of the level with `changes` applied, as ranges to be joined."""

@@ -12,7 +12,11 @@ from curator.dicom.charset import DEFAULT_TERM
 from curator.dicom.edits import Edits
 from curator.dicom.errors import DoesNotFit, Malformed, NotDicom, OutOfOrder
 from curator.dicom.filemeta import MetaPolicy, read_file_meta
-from curator.dicom.instance import Instance
+from curator.dicom.instance import UI_HEADER, Instance
+from curator.dicom.references import repairs
+from curator.dicom.referring import STUDY_INSTANCE_UID
+from curator.dicom.site import Changes
+from curator.dicom.uidmap import UidMap
 from curator.dicom.widen import widening_changes
 
 
@@ -22,8 +26,9 @@ def apply(
     *,
     meta: MetaPolicy = MetaPolicy.KEEP,
     default_charset: str = DEFAULT_TERM,
+    uids: UidMap | None = None,
 ) -> bytes:
-    """Return an instance with `edits` applied.
+    """Return an instance with `edits` applied, and its references repaired.
 
     Parameters
     ----------
@@ -35,6 +40,9 @@ def apply(
         Whether the rest of preamble and File Meta is kept or rebuilt, where anything changes.
     default_charset : str, optional
         Defined term for instances without Specific Character Set.
+    uids : UidMap, optional
+        What has moved, for the references to it. Where an edit concerns an element with such
+        references, it is applied to the repaired element.
 
     Returns
     -------
@@ -49,17 +57,38 @@ def apply(
     EncodingError
         If text has to be converted to UTF-8 and is none in its declared character set.
     UnsupportedValue, UnsupportedInstance
-        If an edit is impossible.
+        If an edit is impossible, or references cannot be brought together.
     """
     instance = opened(data, default_charset)
     if edits.widens:
         instance = _widened(instance, default_charset)
     try:
-        changes = changes_at(instance.site, edits.root)
+        changes = _changes(instance, edits, uids, default_charset)
     except DoesNotFit:
         instance = _widened(instance, default_charset)
-        changes = changes_at(instance.site, edits.root)
+        changes = _changes(instance, edits, uids, default_charset)
     return instance.changed(changes, meta)
+
+
+def _changes(
+    instance: Instance, edits: Edits, uids: UidMap | None, default_charset: str
+) -> Changes:
+    edited = changes_at(instance.site, edits.root)
+    if uids is None:
+        return edited
+    repaired = repairs(instance.site, uids, _study_instance_uid(edited))
+    both = repaired.keys() & edited.keys()
+    if not both:
+        return {**repaired, **edited}
+    between = opened(instance.changed(repaired, MetaPolicy.KEEP), default_charset)
+    again = changes_at(between.site, edits.root)
+    return {**repaired, **edited, **{tag: again.get(tag, repaired[tag]) for tag in both}}
+
+
+def _study_instance_uid(edited: Changes) -> str | None:
+    """Return the new Study Instance UID, None where it stays as it is."""
+    encoded = edited.get(STUDY_INSTANCE_UID, b"")
+    return encoded[UI_HEADER:].rstrip(b"\0 ").decode("utf_8", "replace") or None
 
 
 def opened(data: bytes, default_charset: str = DEFAULT_TERM) -> Instance:

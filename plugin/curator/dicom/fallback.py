@@ -7,7 +7,7 @@ where the data set it read, written again unedited, gives back every byte in its
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterable, Iterator
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from io import BytesIO
 from typing import TypeVar, cast
 
@@ -141,6 +141,13 @@ class DatasetSite(Site):
             return cast("Iterable[Dataset]", element.value)
         little = self.encoding.order == "<"
         return _guarded(lambda: convert_SQ(element.value or b"", not explicit, little), tag)
+
+    def stretches(self, without: Sequence[int], before: int) -> Iterator[tuple[bytes, int, int]]:
+        """Return where the elements below the tag `before` are encoded, some left out."""
+        for tag in self._elements:
+            if tag < before and tag not in without:
+                encoded = self.encoded(tag)
+                yield encoded, 0, len(encoded)
 
     def pieces(self, changes: Changes) -> Iterable[bytes]:
         """Return the content of the level with `changes` applied, as ranges to be joined."""

@@ -21,7 +21,7 @@ _FOLLOWING = {
 }
 
 
-_UI_HEADER = 8
+UI_HEADER = 8
 """Bytes before the value of a UI, in explicit and implicit VR."""
 
 
@@ -85,7 +85,7 @@ class Instance:
             return self.site.raw(tag) if tag in self.site.tags else b""
         if changed and self.site.encoding.explicit and changed[4:6] != b"UI":
             raise UnsupportedInstance(f"{tag_text(tag)} has to have VR UI")
-        return changed[_UI_HEADER:]
+        return changed[UI_HEADER:]
 
 
 def check_data_set(tags: Collection[int], start: int) -> None:

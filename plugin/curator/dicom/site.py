@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import struct
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Collection, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from curator.dicom.charset import Charset, charset_of
@@ -64,6 +64,23 @@ class Site(ABC):
     @abstractmethod
     def pieces(self, changes: Changes) -> Iterable[bytes | memoryview]:
         """Return the content of the level with `changes` applied, as ranges to be joined."""
+
+    @abstractmethod
+    def stretches(self, without: Sequence[int], before: int) -> Iterable[tuple[bytes, int, int]]:
+        """Return where the elements below the tag `before` are encoded, some left out.
+
+        Parameters
+        ----------
+        without : sequence of int
+            Tags to be left out, ascending.
+        before : int
+            The first tag that is not wanted.
+
+        Returns
+        -------
+        iterable of (bytes, int, int)
+            Encoded bytes with start and end: what is large is not copied to be looked through.
+        """
 
     def assembled(self, changes: Changes) -> bytes:
         """Return the content of the level with `changes` applied."""

@@ -201,3 +201,9 @@ STUDY_LEVEL = (
 
 #: What a series' instances have in common, beyond that.
 SERIES_LEVEL = GENERAL_SERIES | CLINICAL_TRIAL_SERIES | GENERAL_EQUIPMENT
+
+#: What tells patients apart, by keyword; merging studies in which it differs makes one of two.
+IDENTITY = ("PatientID", "IssuerOfPatientID", "PatientBirthDate", "PatientSex")
+
+#: What also belongs to the identity, but is spelled differently too often to be decisive.
+IDENTITY_WARNING = ("PatientName",)

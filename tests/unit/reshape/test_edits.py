@@ -9,10 +9,12 @@ from pydicom.dataset import Dataset
 
 import factory
 from curator.dicom import engine
-from curator.dicom.edits import Drop, Edits, Replace
-from curator.dicom.tags import parse_path
+from curator.dicom.edits import Drop, Edits, Replace, ReplaceEncoded
+from curator.dicom.element import Element
+from curator.dicom.tags import Tag, parse_path, parse_tag
 from curator.reshape.edits import SYSTEM, edit_of, edits_of, recording
 
+PATIENT_ID = parse_tag("PatientID")
 CREATED = "20240102030405.000678+0000"
 
 
@@ -33,17 +35,50 @@ def changed(data: bytes, values: dict[str, Any]) -> Dataset:
         ("x", Replace("x")),
         (5, Replace(5)),
         ([], Replace(())),
+        ([{"PatientID": "A"}], Replace(({PATIENT_ID: Replace("A")},))),
+        ({"VR": "FD", "Value": [1.5, 2]}, Replace((1.5, 2), "FD")),
+        ({"VR": "LO", "Value": []}, Replace((), "LO")),
+        ({"VR": "UN", "Base64": "QUI="}, Replace(b"AB", "UN")),
+        ({"VR": "SQ", "Items": [{}]}, Replace(({},), "SQ")),
     ],
 )
 def test_a_value_of_a_plan_becomes_an_edit(value, edit):
     assert edit_of(value) == edit
 
 
+def test_bytes_that_depend_on_the_byte_order_follow_that_of_the_instance():
+    edit = edit_of({"VR": "US", "Base64": "AQA="})
+    little, big = (
+        edit.function(Element(Tag(0x00280010), "US", b"", order=order)) for order in ("<", ">")
+    )
+    assert (little, big) == (ReplaceEncoded("US", b"\1\0"), ReplaceEncoded("US", b"\0\1"))
+
+
 def test_edits_are_by_path():
-    assert edits_of({"StudyID": "1", "0010,0010": None}) == {
-        parse_path("StudyID"): Replace("1"),
+    assert edits_of({"StudyID": "1", "0010,0010": None, "ImageIndex": 7}) == {
+        parse_path("StudyID"): Replace("1", "SH"),
         parse_path("PatientName"): Drop(),
+        parse_path("ImageIndex"): Replace(7),
     }
+
+
+def test_a_private_element_keeps_the_vr_that_it_has():
+    private = factory.Private(0x0029, "NOBODY", 1, "SH", "old")
+    dataset = changed(factory.make_instance(private=[private]), {'(0029,"NOBODY",01)': "new"})
+    assert (dataset[0x0029, 0x1001].VR, dataset[0x0029, 0x1001].value) == ("SH", "new")
+
+
+@pytest.mark.parametrize(
+    ("keyword", "vr", "value"),
+    [("StudyDescription", "LO", "new"), ("ProcedureCodeSequence", "SQ", [{"CodeValue": "1"}])],
+)
+def test_an_element_with_a_wrong_vr_gets_that_of_the_dictionary(keyword, vr, value):
+    wrong = pydicom.Dataset()
+    wrong.SOPInstanceUID = "1.2.3"
+    wrong.add_new(keyword, "OB", b"old!")
+    dataset = changed(factory.encoded(wrong), {keyword: value})
+    element = dataset[keyword]
+    assert (element.VR, len(element.value)) == (vr, len(value))
 
 
 def test_new_values_are_written():

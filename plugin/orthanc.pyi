@@ -14,6 +14,8 @@ class ErrorCode:
     SUCCESS: ClassVar[int]
 
 class ChangeType:
+    NEW_SERIES: ClassVar[int]
+    NEW_STUDY: ClassVar[int]
     ORTHANC_STARTED: ClassVar[int]
     ORTHANC_STOPPED: ClassVar[int]
 

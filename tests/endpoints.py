@@ -5,7 +5,11 @@ from typing import cast
 from curator import server
 from curator.gateway import Gateway
 from curator.jobs import JobEngine
-from curator.reshape.service import SplitService
+from curator.journal import Journal
+from curator.reshape.access import Access
+from curator.reshape.find_duplicates import FindDuplicatesService
+from curator.reshape.operation import Operations
+from curator.reshape.operations import operation_kinds
 from curator.sdk import Sdk
 from curator.store import Store
 from curator.web import Endpoint
@@ -13,9 +17,14 @@ from curator.web import Endpoint
 
 def registered() -> list[Endpoint]:
     """Build the endpoints as the plugin does, with nothing behind them."""
-    gateway = Gateway(cast("Sdk", object()))
+    access = Access(Gateway(cast("Sdk", object())), 1, "ISO_IR 6")
     store = Store("sqlite://")
+    journal = Journal(store)
     engine = JobEngine(store, {}, workers=1, history_size=1)
-    endpoints = server.endpoints(engine, SplitService(gateway, 1, "ISO_IR 6"), gateway)
+    operations = Operations(access, journal, engine)
+    kinds = operation_kinds(access, journal, 1)
+    endpoints = server.endpoints(
+        engine, operations, kinds, FindDuplicatesService(access.gateway, 1)
+    )
     store.close()
     return endpoints

@@ -32,6 +32,10 @@ class Settings(Model):
         What one operation keeps in memory of the files that it has read for its plan.
     jobs_history_size : int
         Finished jobs that stay in ``/jobs``.
+    journal_days : int
+        How long operations stay in the journal, and can be undone.
+    follow_days : int
+        How long late instances go after a series or study that has moved.
     """
 
     database: str | None = None
@@ -39,6 +43,8 @@ class Settings(Model):
     threads_per_job: Annotated[int, Field(ge=1, le=32)] = 4
     cache_megabytes: Annotated[int, Field(ge=0, le=100_000)] = 256
     jobs_history_size: Annotated[int, Field(ge=1, le=100_000)] = 100
+    journal_days: Annotated[int, Field(ge=1, le=36_500)] = 90
+    follow_days: Annotated[int, Field(ge=0, le=36_500)] = 30
 
 
 def load(configuration: dict[str, Any]) -> Settings:

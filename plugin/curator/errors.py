@@ -20,7 +20,7 @@ Messages carry identifiers, keywords and counts; never the value of a patient's 
 
 import traceback
 from enum import IntEnum
-from typing import ClassVar
+from typing import Any, ClassVar
 
 
 class ErrorCode(IntEnum):
@@ -227,8 +227,21 @@ class MethodNotAllowed(CuratorError):
 
 
 class Conflict(CuratorError):
+    """The state of the server forbids it.
+
+    Parameters
+    ----------
+    conflicts : list, optional
+        Both sides of what they differ in, with values; for the answer to who asked, never for logs
+        and jobs.
+    """
+
     code = ErrorCode.REVISION
     http_status = 409
+
+    def __init__(self, details: str = "", conflicts: list[dict[str, Any]] | None = None) -> None:
+        super().__init__(details)
+        self.conflicts = conflicts or []
 
 
 class UnreadableInstance(CuratorError):

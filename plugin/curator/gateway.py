@@ -24,6 +24,12 @@ logger = logging.getLogger(__name__)
 #: First number of metadata and attachments that belong to users, not to the core.
 FIRST_USER_NUMBER = 1024
 
+#: Instances that are listed in one call.
+PAGE = 1000
+
+#: Resources that are looked up in one call.
+LOOKUP = 100
+
 T = TypeVar("T")
 
 Json = Any  # an answer of the core, taken apart at once by the methods below
@@ -201,6 +207,58 @@ class Gateway:
         )
         return [_resource(level, item) for item in found]
 
+    def lookup(self, orthanc_ids: Iterable[str]) -> list[Resource]:
+        """Read patients, studies, series and instances, each once; pass over unknown ones."""
+        wanted = list(dict.fromkeys(orthanc_ids))
+        found: list[Json] = []
+        for start in range(0, len(wanted), LOOKUP):
+            body = {"Resources": wanted[start : start + LOOKUP]}
+            found += self.post_json("/tools/bulk-content", body)
+        return [_resource(Level(item["Type"]), item) for item in found]
+
+    def count_instances(self, ancestor: Resource | None) -> int:
+        """Count the instances below a patient, study or series, or of the whole server."""
+        body = {"Level": Level.INSTANCE, "Query": {}, **_below(ancestor)}
+        return int(self.post_json("/tools/count-resources", body)["Count"])
+
+    def instances(self, ancestor: Resource | None) -> Iterator[Resource]:
+        """Read the instances below a patient, study or series, or of the whole server, by pages.
+
+        Others may store and delete meanwhile. What is there all the time is read, and nothing is
+        read twice: a page begins with the last instance of the one before. Where it does not, an
+        instance before it is gone, others have moved up into its place, and it is read back.
+        """
+        known: set[str] = set()
+        since, overlap = 0, 1
+        while True:
+            page = self._page(ancestor, since)
+            if since and overlap and not (page and page[0].orthanc_id in known):
+                since = max(0, since - PAGE)
+                continue
+            for instance in page:
+                if instance.orthanc_id not in known:
+                    known.add(instance.orthanc_id)
+                    yield instance
+            if not since and len(page) == 1:
+                overlap = 0  # there is no other, or ``LimitFindInstances`` lets no more through
+            if len(page) <= overlap:
+                return
+            since += len(page) - overlap
+
+    def _page(self, ancestor: Resource | None, since: int) -> list[Resource]:
+        found = self.post_json(
+            "/tools/find",
+            {
+                "Level": Level.INSTANCE,
+                "Query": {},
+                "ResponseContent": [Content.MAIN_DICOM_TAGS, Content.PARENT],
+                "Since": since,
+                "Limit": PAGE,
+                **_below(ancestor),
+            },
+        )
+        return [_resource(Level.INSTANCE, item) for item in found]
+
     # Instances
 
     def read(self, instance_orthanc_id: str) -> bytes:
@@ -222,6 +280,15 @@ class Gateway:
             body = json.dumps({"Resources": list(instance_orthanc_ids)})
             self.post("/tools/bulk-delete", body.encode())
 
+    def file_uuid(self, instance_orthanc_id: str) -> str:
+        """Return the storage identifier of the DICOM file, which changes when it is overwritten."""
+        return str(self.get_json(uri(Level.INSTANCE, instance_orthanc_id))["FileUuid"])
+
+    def reconstruct(self, level: Level, orthanc_id: str) -> None:
+        """Let the core read the main DICOM tags of one resource from its files again."""
+        body = {"LimitToThisLevelMainDicomTags": True}
+        self.post(f"{uri(level, orthanc_id)}/reconstruct", json.dumps(body).encode())
+
     # What hangs on a resource
 
     def set_metadata(self, level: Level, orthanc_id: str, name: str, value: str) -> None:
@@ -240,6 +307,10 @@ class Gateway:
         """Add a label; it is no error if it is there already."""
         self.put(f"{uri(level, orthanc_id)}/labels/{quote(label, safe='')}", b"")
 
+    def remove_label(self, level: Level, orthanc_id: str, label: str) -> None:
+        """Remove a label; it is no error if there is none."""
+        self.delete(f"{uri(level, orthanc_id)}/labels/{quote(label, safe='')}")
+
     def read_attachment(self, level: Level, orthanc_id: str, number: int) -> bytes:
         """Read an attached file."""
         return self.get(f"{uri(level, orthanc_id)}/attachments/{number}/data")
@@ -247,6 +318,10 @@ class Gateway:
     def attach(self, level: Level, orthanc_id: str, number: int, content: bytes) -> None:
         """Attach a file under a user's content type."""
         self.put(f"{uri(level, orthanc_id)}/attachments/{number}", content)
+
+    def detach(self, level: Level, orthanc_id: str, number: int) -> None:
+        """Delete an attached file."""
+        self.delete(f"{uri(level, orthanc_id)}/attachments/{number}")
 
     # The server
 
@@ -355,6 +430,11 @@ def _parent(item: Json) -> str:
         if key in item:
             return str(item[key])
     return ""
+
+
+def _below(ancestor: Resource | None) -> dict[str, Json]:
+    """Return what restricts a search to a resource."""
+    return {f"Parent{ancestor.level}": ancestor.orthanc_id} if ancestor else {}
 
 
 def _resource(level: Level, item: Json) -> Resource:

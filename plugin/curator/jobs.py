@@ -13,13 +13,23 @@ import logging
 import threading
 import time
 import uuid
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from enum import StrEnum
+from functools import partial
 from typing import Any, Protocol
 
-from curator.errors import Canceled, Conflict, CuratorError, ErrorCode, Stopping, trace
+from curator.errors import (
+    Canceled,
+    Conflict,
+    CoreError,
+    CuratorError,
+    ErrorCode,
+    NotFound,
+    Stopping,
+    trace,
+)
 from curator.store import Row, Store
 
 logger = logging.getLogger(__name__)
@@ -81,6 +91,7 @@ class Submission:
     user: str = ""
     priority: int = 0
     user_data: Any = None
+    id: str = field(default_factory=lambda: str(uuid.uuid4()))
 
 
 @dataclass
@@ -100,9 +111,15 @@ class Job:
     """What a task sees of its job."""
 
     def __init__(
-        self, row: Row, control: _Control, store: Store, stopping: threading.Event
+        self,
+        row: Row,
+        control: _Control,
+        store: Store,
+        stopping: threading.Event,
+        claim: Callable[[str, frozenset[str]], None],
     ) -> None:
         self._row = row
+        self._claim = claim
         self._control = control
         self._store = store
         self._stopping = stopping
@@ -138,6 +155,16 @@ class Job:
     def plan(self) -> dict[str, Any] | None:
         """Read the plan that was kept, or None."""
         return self._store.plan(self.id)
+
+    def claim(self, claims: Iterable[str]) -> None:
+        """Claim more than was known when the job was submitted.
+
+        Raises
+        ------
+        Conflict
+            If another unfinished job claims one of the same resources.
+        """
+        self._claim(self.id, frozenset(claims))
 
     def keep_plan(self, plan: dict[str, Any]) -> None:
         """Keep the plan before the first change that it makes."""
@@ -266,7 +293,7 @@ class JobEngine:
         """
         now = timestamp()
         row: Row = {
-            "id": str(uuid.uuid4()),
+            "id": submission.id,
             "type": submission.type,
             "user": submission.user,
             "priority": submission.priority,
@@ -292,6 +319,18 @@ class JobEngine:
             self._push(row, control or _Control())
         return str(row["id"])
 
+    def begin(self, submission: Submission) -> Callable[[], dict[str, Any]]:
+        """Queue a job and return what waits for its end, as `submit_and_wait` does.
+
+        Raises
+        ------
+        Conflict
+            If another unfinished job claims one of the same resources.
+        """
+        control = _Control()
+        self.submit(submission, control)
+        return partial(_outcome, control)
+
     def submit_and_wait(self, submission: Submission) -> dict[str, Any]:
         """Run a job to its end and return its content.
 
@@ -300,13 +339,32 @@ class JobEngine:
         CuratorError
             What made the job fail.
         """
-        control = _Control()
-        self.submit(submission, control)
-        control.done.wait()
-        error = control.error
-        if error is not None:
-            raise error
-        return control.content
+        return self.begin(submission)()
+
+    def wait(self, job_id: str) -> dict[str, Any]:
+        """Wait for the end of a job that was submitted before, and return its content.
+
+        Raises
+        ------
+        CuratorError
+            What made the job fail.
+        """
+        with self._lock:
+            control = self._controls.get(job_id)
+        if control is not None:
+            return _outcome(control)
+        row = self._store.job(job_id)
+        if row is None:
+            raise NotFound(f"Job {job_id} was forgotten meanwhile")
+        if row["state"] == State.FAILURE:
+            raise CoreError(row["error_code"], row["error_details"], row["error_details"])
+        if row["state"] != State.SUCCESS:
+            raise CuratorError(f"Job {job_id} is not finished before the next start of Orthanc")
+        return dict(row["content"])
+
+    def is_unfinished(self, job_id: str) -> bool:
+        """Tell whether a job is queued, running, or has changes to finish or undo."""
+        return any(row["id"] == job_id for row in self._store.unfinished_jobs(ACTIVE))
 
     def cancel(self, job_id: str) -> bool:
         """Cancel a job; True if there is such a job, finished or not."""
@@ -321,7 +379,9 @@ class JobEngine:
             if row["state"] in (State.PENDING, State.PAUSED) and row["phase"] == Phase.NONE:
                 self._unqueue(job_id)
                 self._finish(
-                    Job(row, control, self._store, self._stopping), State.FAILURE, Canceled()
+                    Job(row, control, self._store, self._stopping, self._claim),
+                    State.FAILURE,
+                    Canceled(),
                 )
                 return True
             if row["phase"] != Phase.COMMITTED:  # else it can only be finished
@@ -437,6 +497,14 @@ class JobEngine:
             if shared and row["id"] != resubmitted:
                 raise Conflict(f"Job {row['id']} is not done with {', '.join(sorted(shared))}")
 
+    def _claim(self, job_id: str, claims: frozenset[str]) -> None:
+        with self._lock:
+            row = self._store.job(job_id)
+            if row is None:
+                return
+            self._refuse_claimed(claims, job_id)
+            self._store.update_job(job_id, claims=sorted(claims.union(row["claims"])))
+
     def _set_state(self, job_id: str, state: State) -> None:
         self._store.update_job(job_id, state=state, changed=timestamp())
 
@@ -480,7 +548,7 @@ class JobEngine:
             return
         control = self._controls[job_id]
         control.started = time.monotonic()
-        job = Job(row, control, self._store, self._stopping)
+        job = Job(row, control, self._store, self._stopping, self._claim)
         try:
             task = self._factories[row["type"]](row["request"])
         except (LookupError, ValueError) as unknown:
@@ -569,6 +637,14 @@ class JobEngine:
         runtime = 0.0 if started is None else time.monotonic() - started
         progress = max(row["progress"], control.progress)  # the row is behind, or just finished
         return describe(row | {"runtime": row["runtime"] + runtime, "progress": progress})
+
+
+def _outcome(control: _Control) -> dict[str, Any]:
+    """Wait for the end of a job and return its content, or raise what made it fail."""
+    control.done.wait()
+    if control.error is not None:
+        raise control.error
+    return control.content
 
 
 def describe(row: Row) -> dict[str, Any]:

@@ -25,6 +25,8 @@ ChangeCallback = Callable[[int, int, str], None]
 
 
 class ChangeTypes(Protocol):
+    NEW_SERIES: ClassVar[int]
+    NEW_STUDY: ClassVar[int]
     ORTHANC_STARTED: ClassVar[int]
     ORTHANC_STOPPED: ClassVar[int]
 

@@ -11,8 +11,16 @@ from curator import config
 from curator.gateway import Gateway
 from curator.jobs import JobEngine
 from curator.jobs_rest import JobsApi
-from curator.reshape.rest import SplitApi
-from curator.reshape.service import SplitService
+from curator.journal import Journal
+from curator.operations_rest import OperationsApi
+from curator.reshape.access import Access
+from curator.reshape.find_duplicates import FindDuplicatesService
+from curator.reshape.find_duplicates_rest import FindDuplicatesApi
+from curator.reshape.follower import Follower
+from curator.reshape.operation import Operation, Operations, task_factory
+from curator.reshape.operations import FollowUp, operation_kinds
+from curator.reshape.rest import ReshapeApi
+from curator.reshape.undo import Undo
 from curator.sdk import RestOutput, Sdk
 from curator.status_rest import StatusApi
 from curator.store import Store
@@ -47,15 +55,21 @@ def start(sdk: Sdk) -> None:
     settings = config.load(configuration)
     directory = gateway.configuration_directory()
     store = Store(config.database_url(settings, configuration, directory))
-    splits = SplitService(
+    journal = Journal(store)
+    access = Access(
         gateway,
         settings.threads_per_job,
         config.default_charset(configuration),
         settings.cache_megabytes * 1024 * 1024,
     )
+    kinds = operation_kinds(access, journal, settings.follow_days)
+    searches = FindDuplicatesService(gateway, settings.threads_per_job)
     engine = JobEngine(
         store,
-        {splits.job_type: splits.task},
+        {
+            searches.job_type: searches.task,
+            **{name: task_factory(access, journal, kind) for name, kind in kinds.items()},
+        },
         workers=settings.workers,
         history_size=settings.jobs_history_size,
         name_thread=gateway.name_thread,
@@ -67,20 +81,32 @@ def start(sdk: Sdk) -> None:
         initializer=gateway.name_thread,
         initargs=("curator-http",),
     )
-    for endpoint in endpoints(engine, splits, gateway):
+    operations = Operations(access, journal, engine)
+    follower = Follower(
+        journal, operations, kinds[FollowUp.job_type], gateway, settings.journal_days
+    )
+    for endpoint in endpoints(engine, operations, kinds, searches):
         callback = _callback(endpoint, gateway, describe, threads)
         _callbacks.append(callback)
         sdk.RegisterRestCallback(endpoint.regex, callback)
-    _follow_life(sdk, engine, store)
+    _follow_life(sdk, engine, follower, store)
     logger.warning("Curator %s is loaded", curator.__version__)
 
 
-def endpoints(engine: JobEngine, splits: SplitService, gateway: Gateway) -> list[Endpoint]:
+def endpoints(
+    engine: JobEngine,
+    operations: Operations,
+    kinds: Mapping[str, Operation],
+    searches: FindDuplicatesService,
+) -> list[Endpoint]:
     """Return everything that Curator answers to, in the order in which it is matched."""
+    gateway = operations.access.gateway
     return [
         *StatusApi(engine, gateway).endpoints(),
         *JobsApi(engine, gateway).endpoints(),
-        *SplitApi(splits, engine, gateway).endpoints(),
+        *ReshapeApi(operations, kinds, gateway).endpoints(),
+        *OperationsApi(operations, kinds[Undo.job_type], engine).endpoints(),
+        *FindDuplicatesApi(searches, engine).endpoints(),
     ]
 
 
@@ -119,14 +145,18 @@ def _publish(gateway: Gateway, counts: Mapping[str, int]) -> None:
         gateway.set_metric(f"curator_jobs_{state.lower()}", count)
 
 
-def _follow_life(sdk: Sdk, engine: JobEngine, store: Store) -> None:
+def _follow_life(sdk: Sdk, engine: JobEngine, follower: Follower, store: Store) -> None:
     """Work between the two events only: the core answers no plugin before and after."""
 
-    def on_change(change: int, _level: int, _resource: str) -> None:
-        if change == sdk.ChangeType.ORTHANC_STARTED:
+    def on_change(change: int, _level: int, resource: str) -> None:
+        if change in (sdk.ChangeType.NEW_SERIES, sdk.ChangeType.NEW_STUDY):
+            follower.arrived(resource)
+        elif change == sdk.ChangeType.ORTHANC_STARTED:
             engine.start()
+            follower.start()
         elif change == sdk.ChangeType.ORTHANC_STOPPED:
             engine.stop()
+            follower.stop()
             store.close()
 
     sdk.RegisterOnChangeCallback(on_change)

@@ -11,11 +11,13 @@ from typing import Any
 
 from sqlalchemy import (
     JSON,
+    Boolean,
     Column,
     Connection,
     Engine,
     Float,
     Integer,
+    LargeBinary,
     MetaData,
     String,
     Table,
@@ -32,7 +34,7 @@ from sqlalchemy import (
 )
 from sqlalchemy.exc import SQLAlchemyError
 
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 2
 
 metadata = MetaData()
 
@@ -58,6 +60,68 @@ jobs = Table(
     Column("user_data", JSON, nullable=True),
     Column("plan", JSON, nullable=True),
     Column("phase", String(16), nullable=False),
+)
+
+operations = Table(
+    "curator_operations",
+    metadata,
+    Column("id", String(64), primary_key=True),
+    Column("kind", String(16), nullable=False),
+    Column("level", String(16), nullable=False),
+    Column("resource", String(64), nullable=False),
+    Column("job", String(36), nullable=False, index=True),
+    Column("user", Text, nullable=False),
+    Column("origin", JSON, nullable=False),
+    Column("created", String(32), nullable=False, index=True),
+    Column("ended", String(32), nullable=False),
+    Column("request", JSON, nullable=False),
+    Column("plan", JSON, nullable=True),
+    Column("content", JSON, nullable=False),
+    Column("done", Boolean, nullable=False),
+    Column("reverts", String(64), nullable=True),
+    Column("reverted_by", String(64), nullable=True),
+)
+
+operation_instances = Table(
+    "curator_operation_instances",
+    metadata,
+    Column("operation", String(64), primary_key=True),
+    Column("position", Integer, primary_key=True),
+    Column("action", String(16), nullable=False),
+    Column("old", String(64), nullable=False),
+    Column("new", String(64), nullable=False),
+    Column("old_uid", String(128), nullable=False),
+    Column("new_uid", String(128), nullable=False),
+    Column("file_uuid", String(64), nullable=False, index=True),
+    Column("state", JSON, nullable=False),
+    Column("way_back", LargeBinary, nullable=True),
+)
+
+operation_resources = Table(
+    "curator_operation_resources",
+    metadata,
+    Column("operation", String(64), primary_key=True),
+    Column("level", String(16), primary_key=True),
+    Column("orthanc_id", String(64), primary_key=True),
+    Column("state", JSON, nullable=False),
+)
+
+follows = Table(
+    "curator_follows",
+    metadata,
+    Column("orthanc_id", String(64), primary_key=True),
+    Column("level", String(16), nullable=False),
+    Column("operation", String(64), nullable=False, index=True),
+    Column("expires", String(32), nullable=False),
+)
+
+spool = Table(
+    "curator_spool",
+    metadata,
+    Column("operation", String(64), primary_key=True),
+    Column("orthanc_id", String(64), primary_key=True),
+    Column("number", Integer, primary_key=True),
+    Column("content", LargeBinary, nullable=False),
 )
 
 #: Everything about a job but its plan, which may be large and is read only to run the job.
@@ -103,46 +167,46 @@ class Store:
 
     def add_job(self, row: Row) -> None:
         """Insert a job."""
-        with self._transaction() as connection:
+        with self.transaction() as connection:
             connection.execute(insert(jobs).values(**row))
 
     def update_job(self, job_id: str, **values: object) -> None:
         """Change columns of a job."""
-        with self._transaction() as connection:
+        with self.transaction() as connection:
             connection.execute(update(jobs).where(jobs.c.id == job_id).values(**values))
 
     def job(self, job_id: str) -> Row | None:
         """Read a job without its plan."""
-        rows = self._rows(select(*_SUMMARY).where(jobs.c.id == job_id))
+        rows = self.rows(select(*_SUMMARY).where(jobs.c.id == job_id))
         return rows[0] if rows else None
 
     def plan(self, job_id: str) -> Row | None:
         """Read the plan of a job, or None before it is made."""
-        rows = self._rows(select(jobs.c.plan).where(jobs.c.id == job_id))
+        rows = self.rows(select(jobs.c.plan).where(jobs.c.id == job_id))
         return rows[0]["plan"] if rows else None
 
     def jobs(self, states: Sequence[str] | None = None) -> list[Row]:
         """Read jobs in the order in which they were created."""
         query = select(*_SUMMARY).order_by(jobs.c.created, jobs.c.id)
-        return self._rows(query if states is None else query.where(jobs.c.state.in_(states)))
+        return self.rows(query if states is None else query.where(jobs.c.state.in_(states)))
 
     def unfinished_jobs(self, states: Sequence[str]) -> list[Row]:
         """Read jobs of some states, and those of any other that have changes to finish or undo."""
         query = select(*_SUMMARY).where(or_(jobs.c.state.in_(states), jobs.c.phase != ""))
-        return self._rows(query.order_by(jobs.c.created, jobs.c.id))
+        return self.rows(query.order_by(jobs.c.created, jobs.c.id))
 
     def job_ids(self) -> list[str]:
         """Read the identifiers of all jobs."""
-        return [row["id"] for row in self._rows(select(jobs.c.id))]
+        return [row["id"] for row in self.rows(select(jobs.c.id))]
 
     def count_jobs(self) -> dict[str, int]:
         """Count jobs by state."""
         query = select(jobs.c.state, func.count().label("count")).group_by(jobs.c.state)
-        return {row["state"]: row["count"] for row in self._rows(query)}
+        return {row["state"]: row["count"] for row in self.rows(query)}
 
     def delete_job(self, job_id: str) -> None:
         """Delete a job."""
-        with self._transaction() as connection:
+        with self.transaction() as connection:
             connection.execute(delete(jobs).where(jobs.c.id == job_id))
 
     def forget_jobs(self, states: Sequence[str], keep: int) -> None:
@@ -154,15 +218,17 @@ class Store:
             .offset(keep)
             .limit(1_000_000)
         )
-        with self._transaction() as connection:
+        with self.transaction() as connection:
             connection.execute(delete(jobs).where(jobs.c.id.in_(old.scalar_subquery())))
 
     @contextmanager
-    def _transaction(self) -> Iterator[Connection]:
+    def transaction(self) -> Iterator[Connection]:
+        """Open a transaction that is committed at the end of the block."""
         with self._engine.begin() as connection:
             yield connection
 
-    def _rows(self, query: Any) -> list[Row]:
+    def rows(self, query: Any) -> list[Row]:
+        """Read all rows of a query."""
         with self._engine.connect() as connection:
             return [dict(row) for row in connection.execute(query).mappings()]
 
@@ -173,10 +239,12 @@ class Store:
                 f"$.Curator.Database: the database has schema {version}, written by a newer"
                 f" Curator; this one knows schema {SCHEMA_VERSION}"
             )
-        with self._transaction() as connection:
+        with self.transaction() as connection:
             metadata.create_all(connection)
             if version == 0:
                 connection.execute(insert(schema).values(version=SCHEMA_VERSION))
+            elif version < SCHEMA_VERSION:  # so far, newer schemas only add tables
+                connection.execute(update(schema).values(version=SCHEMA_VERSION))
 
 
 @contextmanager

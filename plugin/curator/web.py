@@ -16,7 +16,15 @@ from http import HTTPStatus
 from typing import Any
 from urllib.parse import quote, urlencode
 
-from curator.errors import BadRequest, CoreError, CuratorError, ErrorCode, MethodNotAllowed, trace
+from curator.errors import (
+    BadRequest,
+    Conflict,
+    CoreError,
+    CuratorError,
+    ErrorCode,
+    MethodNotAllowed,
+    trace,
+)
 from curator.gateway import Gateway
 from curator.models import InvalidModel, M, validate
 
@@ -182,7 +190,7 @@ def _error_response(
         return Response(status=error.status)
     core_text = error.message if isinstance(error, CoreError) else None
     message = core_text or gateway.error_description(error.error_code)
-    body = {
+    body: dict[str, Any] = {
         "HttpError": _PHRASES.get(error.status) or HTTPStatus(error.status).phrase,
         "HttpStatus": error.status,
         "Message": message,
@@ -193,6 +201,8 @@ def _error_response(
     }
     if error.details:
         body["Details"] = error.details
+    if isinstance(error, Conflict) and error.conflicts:
+        body["Conflicts"] = error.conflicts
     text = json.dumps(
         body, indent="\t", sort_keys=True, ensure_ascii=False, separators=(",", " : ")
     )

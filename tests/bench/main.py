@@ -6,7 +6,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from bench import engine, split
+from bench import engine, reshape
 
 RESULTS = Path(__file__).parent / "results"
 
@@ -14,14 +14,17 @@ RESULTS = Path(__file__).parent / "results"
 def main() -> None:
     """Run what the command line asks for."""
     options = _options()
-    results: dict[str, Any] = {"engine": engine.measure(options.times), "split": [], "memory": []}
+    results: dict[str, Any] = {"engine": engine.measure(options.times), "reshape": [], "memory": []}
     _say(engine.table(results["engine"]))
     for release in options.release:
-        measured = split.measure(release, options.instances, options.rounds, options.threads)
-        results["split"].append(measured)
-        _say(split_table(measured))
+        for bench in reshape.benches(options.threads):
+            if bench.name in options.bench:
+                sizes = (options.instances, options.rounds, options.threads)
+                measured = reshape.measure(bench, release, *sizes)
+                results["reshape"].append(measured)
+                _say(table(measured))
         if options.memory:
-            resident = split.memory(release, options.memory)
+            resident = reshape.memory(release, options.memory)
             results["memory"].append(resident)
             _say(_memory_line(resident))
     target = options.json or RESULTS / "latest.json"
@@ -33,6 +36,7 @@ def main() -> None:
 def _options() -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="tests/bench/run", description=__doc__)
     parser.add_argument("--release", action="append", help="1.12.7 or 1.13.0; both by default")
+    parser.add_argument("--bench", action="append", help="split or merge; both by default")
     parser.add_argument("--instances", type=int, default=300, help="CT instances of 512 kB")
     parser.add_argument("--rounds", type=int, default=3, help="rounds, of which the median counts")
     parser.add_argument("--threads", type=int, default=4, help="ThreadsPerJob")
@@ -40,13 +44,15 @@ def _options() -> argparse.Namespace:
     parser.add_argument("--memory", type=int, default=3000, help="instances to watch memory over")
     parser.add_argument("--json", type=Path, help="where the figures go")
     options = parser.parse_args()
+    options.bench = options.bench or ["split", "merge"]
     options.release = options.release or ["1.12.7", "1.13.0"]
     return options
 
 
-def split_table(measured: dict[str, Any]) -> str:
+def table(measured: dict[str, Any]) -> str:
     """Return the figures of one release for people."""
-    lines = [f"Orthanc {measured['release']}, {measured['instances']} CT instances of 512 kB"]
+    what = f"{measured['bench']}, {measured['instances']} CT instances of 512 kB"
+    lines = [f"Orthanc {measured['release']}, {what}"]
     lines.append(f"{'':26}{'instances/s':>12}{'to built-in':>13}")
     for way, rate in measured["per second"].items():
         lines.append(f"{way:26}{rate:12.0f}{measured['ratio to built-in'][way]:12.2f}x")

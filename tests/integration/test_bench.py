@@ -2,22 +2,19 @@
 
 import pytest
 
-from bench import engine, main, split
+from bench import engine, main, reshape
 from integration.servers import engine_name, external_url
 
 
-@pytest.fixture
-def measured(release):
+@pytest.mark.parametrize("bench", reshape.benches(2), ids=lambda bench: bench.name)
+def test_every_way_is_measured_against_the_built_in_one(release, bench):
     if external_url() or engine_name() != "rootfs":
         pytest.skip("the benches start servers of their own, in root file systems")
-    return split.measure(release, instances=4, rounds=1, threads=2)
-
-
-def test_every_way_is_measured_against_the_built_in_split(measured):
-    assert len(measured["per second"]) == 4
+    measured = reshape.measure(bench, release, instances=4, rounds=1, threads=2)
+    assert measured["per second"].keys() == bench.ways.keys()
     assert all(rate > 0 for rate in measured["per second"].values())
-    assert measured["ratio to built-in"]["built-in split"] == 1
-    assert "Curator, same selection" in main.split_table(measured)
+    assert measured["ratio to built-in"][f"built-in {bench.name}"] == 1
+    assert all(way in main.table(measured) for way in bench.ways)
 
 
 def test_the_engine_is_measured_against_pydicom():

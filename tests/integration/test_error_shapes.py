@@ -15,6 +15,7 @@ import requests
 from endpoints import registered
 from factory import mr_series
 from integration.servers import RunningServer
+from integration.waiting import wait_for_job
 
 JOB_ACTIONS = ("cancel", "pause", "resume", "resubmit")
 
@@ -38,7 +39,8 @@ class Example:
     Attributes
     ----------
     path
-        Of a resource that exists; ``{study}``, ``{series}`` and ``{job}`` are filled in.
+        Of a resource that exists; ``{study}``, ``{series}``, ``{job}`` and the other names of the
+        fixture are filled in, in the body too.
     takes_body
         Whether POST reads a JSON object.
     good
@@ -56,6 +58,29 @@ class Example:
     typo: tuple[str, str] = ("", "")
 
 
+JOB: dict[str, tuple[Any, ...]] = {
+    "DryRun": ("true", 1, None),
+    "Plan": (5, ["x"]),
+    "OperationId": (5, "", "with space", "x" * 65, "../x"),
+    "Asynchronous": ("true",),
+    "Synchronous": (1, "false"),
+    "Priority": ("high", 1.5, True, 10**30, []),
+}
+
+OPERATION: dict[str, tuple[Any, ...]] = {
+    "Keep": ("SOPInstanceUID", [5], ["PatientID"]),
+    "Force": ("true", 1, []),
+    "KeepSource": ("true", 1),
+    "KeepLabels": (0, None),
+    "OriginalAttributes": ("yes",),
+    "References": (True, "Ignore"),
+    "Follow": ("true", 1),
+    "Permissive": (5,),
+    **JOB,
+}
+
+RESOURCES: tuple[Any, ...] = ("x", {"x": 1}, [5], [])
+
 SPLIT: dict[str, Any] = {
     "takes_body": True,
     "good": {"By": ["EchoTime"], "DryRun": True},
@@ -65,32 +90,79 @@ SPLIT: dict[str, Any] = {
         "Where": ("Modality", [], {"Tag": 1}, {}, {"Tag": "Modality", "In": "MR"}),
         "Naming": (5, [], {"Description": 5}, "{", "{NoSuchTag}"),
         "Missing": (True, "Guess"),
-        "Series": ("x", {"x": 1}, [5], []),
+        "Series": RESOURCES,
         "Instances": (1, "x", [None], []),
         "Replace": ([], "StudyDescription", {"NoSuchTag": "x"}, {"StudyDescription": 5}),
         "Remove": ("StudyDescription", {}, [5], ["NoSuchTag"]),
-        "Keep": ("SOPInstanceUID", [5], ["StudyInstanceUID"]),
-        "Force": ("true", 1, []),
-        "KeepSource": ("true", 1),
-        "KeepLabels": (0, None),
-        "OriginalAttributes": ("yes",),
-        "Permissive": (5,),
-        "DryRun": ("true", 1, None),
-        "Plan": (5, ["x"]),
-        "Asynchronous": ("true",),
-        "Synchronous": (1, "false"),
-        "Priority": ("high", 1.5, True, 10**30, []),
+        **OPERATION,
     },
 }
 
 EXAMPLES = {
     "/curator": Example("/curator"),
+    "/curator/operations": Example("/curator/operations"),
+    "/curator/operations/{id}": Example("/curator/operations/{operation}"),
+    "/curator/operations/{id}/instances": Example("/curator/operations/{operation}/instances"),
+    "/curator/operations/{id}/undo": Example(
+        "/curator/operations/{operation}/undo",
+        takes_body=True,
+        good={"DryRun": True},
+        wrong_types=JOB,
+        typo=("DryRuns", "DryRun"),
+    ),
     "/jobs": Example("/jobs"),
     "/jobs/{id}": Example("/jobs/{job}"),
     "/jobs/{id}/cancel": Example("/jobs/{job}/cancel"),
     "/jobs/{id}/pause": Example("/jobs/{job}/pause"),
     "/jobs/{id}/resume": Example("/jobs/{job}/resume"),
     "/jobs/{id}/resubmit": Example("/jobs/{job}/resubmit"),
+    "/patients/{id}/merge": Example(
+        "/patients/{patient}/merge",
+        takes_body=True,
+        good={"Resources": ["{other_patient}"], "DryRun": True},
+        wrong_types={
+            "Resources": RESOURCES,
+            "Studies": RESOURCES,
+            "OnConflict": (True, "Source"),
+            "OtherPatientIDs": ("true", 1),
+            **OPERATION,
+        },
+        typo=("OtherPatientIds", "OtherPatientIDs"),
+    ),
+    "/patients/{id}/split": Example(
+        "/patients/{patient}/split",
+        takes_body=True,
+        good={"DryRun": True},
+        wrong_types={"By": ("Demographics", [], ["Name"]), "Naming": (5, "{"), **OPERATION},
+        typo=("Namin", "Naming"),
+    ),
+    "/series/{id}/merge": Example(
+        "/series/{series}/merge",
+        takes_body=True,
+        good={"Resources": ["{other_series}"], "Duplicates": "KeepFirst", "DryRun": True},
+        wrong_types={
+            "Resources": RESOURCES,
+            "Rule": (5, "Siemens"),
+            "Duplicates": (True, "KeepBest"),
+            **OPERATION,
+        },
+        typo=("Duplicate", "Duplicates"),
+    ),
+    "/studies/{id}/merge": Example(
+        "/studies/{study}/merge",
+        takes_body=True,
+        good={"Resources": ["{other_study}"], "DryRun": True},
+        wrong_types={
+            "Resources": RESOURCES,
+            "OnConflict": (True, "Source"),
+            "PatientStudy": (5, "Both"),
+            "SeriesInto": ("New", [], {}, {"x": 5}),
+            "Duplicates": (True, "KeepBest"),
+            **OPERATION,
+        },
+        typo=("OnConflicts", "OnConflict"),
+    ),
+    "/tools/find-duplicates": Example("/tools/find-duplicates"),
     "/series/{id}/split": Example("/series/{series}/split", typo=("Naning", "Naming"), **SPLIT),
     "/studies/{id}/split": Example("/studies/{study}/split", typo=("Wehre", "Where"), **SPLIT),
 }
@@ -106,6 +178,7 @@ SILENT = {
 
 WITH_ID = [pattern for pattern in ENDPOINTS if "{id}" in pattern]
 WITH_BODY = [pattern for pattern, example in EXAMPLES.items() if example.takes_body]
+SPLITS = ["/series/{id}/split", "/studies/{id}/split"]
 
 
 def test_every_endpoint_has_an_example():
@@ -121,17 +194,26 @@ class Target:
 
     def send(self, method: str, pattern: str, body: Any = None, **options: Any) -> "Answer":
         """Ask for the example of an endpoint, with a JSON value or with ``data``."""
-        path = EXAMPLES[pattern].path.format_map(options.pop("names", self.names))
-        answer = self.server.http.request(method, path, json=body, **options)
+        names = options.pop("names", self.names)
+        path = EXAMPLES[pattern].path.format_map(names)
+        answer = self.server.http.request(method, path, json=_filled(body, names), **options)
         return Answer(method, path, answer)
 
     def state(self) -> dict[str, Any]:
         """Everything that a wrong request must not change."""
         http = self.server.http
-        return {
-            path: http.json(path)
-            for path in ("/instances", "/statistics", "/changes?last", "/jobs")
-        }
+        files = {one["ID"]: one["FileUuid"] for one in http.json("/instances?expand")}
+        return {"Files": files, "Jobs": http.json("/jobs")}
+
+
+def _filled(body: Any, names: dict[str, str]) -> Any:
+    """Return a body whose resources are those of the fixture."""
+    if isinstance(body, dict):
+        return {key: _filled(value, names) for key, value in body.items()}
+    if isinstance(body, list):
+        return [_filled(value, names) for value in body]
+    is_name = isinstance(body, str) and body[:1] == "{" and body[1:-1] in names
+    return names[body[1:-1]] if is_name else body
 
 
 @dataclass(frozen=True)
@@ -164,12 +246,22 @@ class Answer:
 def study(orthanc) -> Iterator[Target]:
     """A study that lasts for all tests of this file, and the job that looked at it last."""
     orthanc.clear()
-    for instance in mr_series(2, echo_times=(10.0, 80.0)):
-        stored = orthanc.upload(instance)
-    names = {"study": stored["ParentStudy"], "series": stored["ParentSeries"]}
+    names: dict[str, str] = {}
+    other: dict[str, Any] = {"study": "other", "PatientID": "OTHER"}
+    sides: dict[str, dict[str, Any]] = {"": {}, "other_": other}
+    for prefix, elements in sides.items():
+        for instance in mr_series(2, echo_times=(10.0, 80.0), **elements):
+            stored = orthanc.upload(instance)
+        for level in ("Patient", "Study", "Series"):
+            names[f"{prefix}{level.lower()}"] = stored[f"Parent{level}"]
+    for instance in mr_series(2, series="more", echo_times=(5.0,), SeriesNumber=9):
+        names["other_series"] = orthanc.upload(instance)["ParentSeries"]
+    body = {"By": ["EchoTime"], "KeepSource": True, "Follow": False}
+    done = orthanc.http.post(f"/series/{names['series']}/split", body).json()
     body = {"By": ["Modality"], "Asynchronous": True}
     job = orthanc.http.post(f"/series/{names['series']}/split", body).json()
-    yield Target(orthanc, names | {"job": job["ID"]})
+    wait_for_job(orthanc.http, job["ID"], ("Success",))
+    yield Target(orthanc, names | {"job": job["ID"], "operation": done["Operation"]})
     orthanc.clear()
 
 
@@ -211,8 +303,6 @@ def test_unknown_resource_is_404(target, pattern):
 @pytest.mark.parametrize(
     ("data", "why"),
     [
-        (b"", "empty"),
-        (b"  \n", "empty"),
         (b"{", "JSON"),
         (b"By=EchoTime", "JSON"),
         (b'{"By": ["EchoTime"],}', "JSON"),
@@ -237,8 +327,14 @@ def test_body_that_is_no_object_is_400(target, pattern, data, why):
     assert re.search(why, target.send("POST", pattern, data=data).refuses(400))
 
 
+@pytest.mark.parametrize("data", [b"", b"  \n"])
+@pytest.mark.parametrize("pattern", [one for one in WITH_BODY if not one.endswith("/undo")])
+def test_empty_body_is_400(target, pattern, data):
+    assert "empty" in target.send("POST", pattern, data=data).refuses(400)
+
+
 @pytest.mark.parametrize("depth", [50, 150, 1000])
-@pytest.mark.parametrize("pattern", WITH_BODY)
+@pytest.mark.parametrize("pattern", SPLITS)
 def test_deeply_nested_condition_is_400(target, pattern, depth):
     """Orthanc's own threads have too small a stack for this: it crashed once."""
     leaf = json.dumps({"Tag": "Modality", "Equals": "MR"})
@@ -256,7 +352,7 @@ def test_values_of_wrong_type_are_400_with_their_path(target, pattern):
             assert f"$.{name}" in details or f'"{name}"' in details, (value, details)
 
 
-@pytest.mark.parametrize("pattern", WITH_BODY)
+@pytest.mark.parametrize("pattern", SPLITS)
 def test_every_problem_of_a_body_is_told_at_once(target, pattern):
     body = {"By": ["EchoTime"], "KeepSource": "x", "Priority": "y", "Nonsense": 1}
     details = target.send("POST", pattern, body).refuses(400)
@@ -290,7 +386,7 @@ def test_names_of_fields_are_case_sensitive(target, pattern):
     ],
     ids=lambda extra: str(extra)[:60],
 )
-@pytest.mark.parametrize("pattern", WITH_BODY)
+@pytest.mark.parametrize("pattern", SPLITS)
 def test_unusual_values_are_taken_or_refused_but_never_an_internal_error(target, pattern, extra):
     answer = target.send("POST", pattern, EXAMPLES[pattern].good | extra)
     assert answer.response.status_code in (200, 400), answer.response.text
@@ -317,7 +413,7 @@ def test_unusual_values_are_taken_or_refused_but_never_an_internal_error(target,
     ],
     ids=lambda extra: json.dumps(extra)[:40],
 )
-@pytest.mark.parametrize("pattern", WITH_BODY)
+@pytest.mark.parametrize("pattern", SPLITS)
 def test_values_out_of_range_are_400(target, pattern, extra):
     data = json.dumps(EXAMPLES[pattern].good | extra).encode()
     target.send("POST", pattern, data=data).refuses(400)

@@ -166,6 +166,70 @@ def curator_jobs(pair: Pair) -> set[str]:
     return {job["ID"] for job in jobs if job["Type"].startswith("Curator")}
 
 
+@pytest.fixture
+def two_studies(pair, names) -> dict[str, str]:
+    """Names of what is in both servers: the study, and what can be merged into it."""
+    stored = pair.upload(ct_series(2, study="other", series="other", StudyDescription="other"))
+    return {
+        **names,
+        "other instance": stored["ID"],
+        "other series": stored["ParentSeries"],
+        "other study": stored["ParentStudy"],
+    }
+
+
+GOOD_MERGES = [
+    {"Resources": ["{other study}"]},
+    {"Resources": ["{other series}"], "KeepSource": True},
+    {"Resources": ["{other instance}"], "KeepSource": False, "Permissive": True},
+    {"Resources": ["{other study}"], "Asynchronous": True, "Priority": 5, "UserData": {"a": [1]}},
+    {"Resources": ["{other series}"], "Synchronous": False},
+    {"Resources": ["{other study}"], "UnknownToBoth": {"is": "passed over"}},
+    {"Resources": []},
+]
+
+
+@pytest.mark.parametrize("body", GOOD_MERGES, ids=lambda body: ",".join(body))
+def test_builtin_merge_does_and_answers_the_same(pair, two_studies, body):
+    filled = json.loads(fill(json.dumps(body), two_studies))
+    before = curator_jobs(pair)
+    answers = pair.ask("POST", f"/studies/{two_studies['study']}/merge", json=filled)
+    for server, answer in zip(pair, answers, strict=True):
+        if "ID" in answer.json():
+            assert wait_for_job(server.http, answer.json()["ID"])["State"] == "Success"
+    expected, given = (studies(server) for server in pair)
+    assert given == expected
+    assert curator_jobs(pair) == before
+
+
+BAD_MERGES = [
+    b"",
+    b"{",
+    b"null",
+    b"{}",
+    b'{"Resource": ["{other study}"]}',
+    b'{"Resources": 5}',
+    b'{"Resources": "{other study}"}',
+    b'{"Resources": [5]}',
+    b'{"Resources": ["unknown"]}',
+    b'{"Resources": ["{study}"]}',
+    b'{"Resources": ["{other study}", "unknown"]}',
+    b'{"Resources": ["{other study}"], "KeepSource": "yes"}',
+    b'{"Resources": ["{other study}"], "Permissive": 5}',
+    b'{"Resources": ["{other study}"], "Priority": "high"}',
+    b'{"Resources": ["{other study}"], "Asynchronous": "true"}',
+]
+
+
+@pytest.mark.parametrize("body", BAD_MERGES, ids=lambda body: body.decode()[:60])
+def test_builtin_merge_refuses_the_same(pair, two_studies, body):
+    data = fill(body.decode(), two_studies).encode()
+    before = [server.http.json("/instances") for server in pair]
+    for study in (two_studies["study"], "unknown"):
+        pair.ask("POST", f"/studies/{study}/merge", data=data)
+    assert [server.http.json("/instances") for server in pair] == before
+
+
 BAD_BODIES = [
     b"",
     b"   ",
@@ -209,10 +273,11 @@ def test_builtin_split_refuses_the_same(pair, names, body):
 
 @pytest.mark.parametrize("body", [b"[]", b"5", b'"By"', b"true"])
 def test_body_that_makes_the_core_fail_is_refused_instead(pair, names, body):
-    """The one exception: stock answers 500, "unhandled exception"."""
+    """The one exception: stock answers 500, "unhandled exception", to a split."""
     path = f"/studies/{names['study']}/split"
     expected, given = (server.http.post(path, data=body) for server in pair)
     assert (expected.status_code, given.status_code) == (500, 400)
+    pair.ask("POST", f"/studies/{names['study']}/merge", data=body)
 
 
 def test_own_field_is_never_passed_over(pair, names):
@@ -220,6 +285,9 @@ def test_own_field_is_never_passed_over(pair, names):
     path = f"/studies/{names['study']}/split"
     body = '/* all of it */ {"Series": ["{series}"], "By": ["EchoTime"]}'
     before = pair.curator.http.json("/instances")
+    assert pair.curator.http.post(path, data=fill(body, names)).status_code == 400
+    body = '/* all of it */ {"Resources": ["{series}"], "OnConflict": "Refuse"}'
+    path = f"/studies/{names['study']}/merge"
     assert pair.curator.http.post(path, data=fill(body, names)).status_code == 400
     assert pair.curator.http.json("/instances") == before
 
@@ -229,6 +297,8 @@ def test_methods_are_refused_the_same(pair, names, method):
     for path in (
         f"/studies/{names['study']}/split",
         "/studies/unknown/split",
+        f"/studies/{names['study']}/merge",
+        "/studies/unknown/merge",
         "/jobs",
         *(f"/jobs/unknown/{action}" for action in JOB_ACTIONS),
     ):

@@ -1,6 +1,7 @@
 """What the built-in split and modification lose, and Curator's split does not.
 
-The letters are those of the list of measured traps that Curator was designed against.
+The letters are those of the list of measured traps that Curator was designed against; that the
+stock server falls into them is in `test_stock_traps`.
 """
 
 from collections.abc import Callable
@@ -93,14 +94,6 @@ def test_d_a_selection_named_twice_is_copied_once(server: RunningServer) -> None
     assert content(server).pixels == before.pixels
 
 
-def test_d_the_built_in_split_copies_it_twice(new_server: ServerFactory) -> None:
-    server = new_server(with_plugin=False)
-    study = upload(server, ct_series(3))
-    series = series_of(server, study)["CT"]["ID"]
-    split(server, f"studies/{study}", Series=[series, series])
-    assert len(server.http.json("/instances")) == 6
-
-
 def test_e_a_failed_split_leaves_nothing_and_a_resubmitted_one_doubles_nothing(
     new_server: ServerFactory,
 ) -> None:
@@ -190,15 +183,6 @@ def test_i_a_name_that_the_character_set_cannot_hold_survives(
         assert dataset.StudyDescription == "Schädel"
     (patient,) = server.http.json("/patients?expand")
     assert patient["MainDicomTags"]["PatientName"] == name
-
-
-def test_i_the_built_in_split_destroys_it(new_server: ServerFactory) -> None:
-    server = new_server(with_plugin=False)
-    study = upload(server, ct_series(1, SpecificCharacterSet="ISO_IR 100"))
-    series = series_of(server, study)["CT"]["ID"]
-    split(server, f"studies/{study}", Series=[series], Replace={"PatientName": "山田^太郎"})
-    (dataset,) = content(server).datasets.values()
-    assert str(dataset.PatientName) == "^"
 
 
 def test_j_labels_metadata_and_attachments_move_along(new_server: ServerFactory) -> None:
@@ -298,15 +282,6 @@ def test_k_what_stays_behind_does_not_show_as_missing(server: RunningServer) -> 
     )
     check_model(server)
     check_numbers(server, study)
-
-
-def test_k_the_built_in_split_shows_missing(new_server: ServerFactory) -> None:
-    server = new_server(with_plugin=False)
-    study = upload(server, counted("perfusion"))
-    instances = [one["ID"] for one in server.http.json(f"/studies/{study}/instances")]
-    split(server, f"studies/{study}", Instances=instances[:3])
-    statuses = {one["Status"] for one in server.http.json("/series?expand")}
-    assert statuses & {"Missing", "Inconsistent"}
 
 
 def test_instances_with_one_number_are_renumbered(server: RunningServer) -> None:

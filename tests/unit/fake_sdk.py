@@ -25,6 +25,8 @@ class FakeOrthancError(Exception):
 
 
 class FakeChangeType:
+    NEW_SERIES: ClassVar[int] = 4
+    NEW_STUDY: ClassVar[int] = 5
     ORTHANC_STARTED: ClassVar[int] = 10
     ORTHANC_STOPPED: ClassVar[int] = 11
 

@@ -719,6 +719,142 @@ def test_a_resubmitted_job_claims_again(bench):
         engine.resubmit(other)
 
 
+def test_a_running_job_claims_more(bench):
+    engine = bench.engine(workers=2)
+    gate = Gate()
+
+    def do(job: Job) -> None:
+        job.claim(["b", "c"])
+        gate(job)
+
+    job_id = engine.submit(bench.submission(do, claims=frozenset({"a"})))
+    gate.await_reached()
+    for claimed in "abc":
+        with pytest.raises(Conflict, match=f"Job {job_id} is not done with {claimed}"):
+            engine.submit(bench.submission(claims=frozenset({claimed})))
+    gate.open()
+    bench.ends(job_id, State.SUCCESS)
+    engine.submit_and_wait(bench.submission(claims=frozenset({"a", "b", "c"})))
+
+
+def test_a_job_may_claim_what_it_has_claimed(bench):
+    def do(job: Job) -> None:
+        job.claim(["a"])
+        job.claim(iter(["a", "b"]))
+
+    bench.engine().submit_and_wait(bench.submission(do, claims=frozenset({"a"})))
+
+
+def test_a_job_that_claims_what_another_has_fails_with_a_conflict(bench):
+    engine = bench.engine(workers=2)
+    gate = Gate()
+    other = engine.submit(bench.submission(gate, claims=frozenset({"a"})))
+    gate.await_reached()
+    with pytest.raises(Conflict, match=f"Job {other} is not done with a"):
+        engine.submit_and_wait(bench.submission(lambda job: job.claim(["a", "b"])))
+    engine.submit(bench.submission(claims=frozenset({"b"})))
+    gate.open()
+    bench.ends(other, State.SUCCESS)
+
+
+def test_what_was_claimed_while_running_is_claimed_after_a_restart(bench):
+    work = Work()
+    job_id = bench.left_behind(
+        work, state=State.RUNNING, phase=Phase.WRITING, plan={"n": 1}, claims=["a", "b"]
+    )
+    engine = bench.engine(start=False)
+    with pytest.raises(Conflict):
+        engine.submit(bench.submission(claims=frozenset({"b"})))
+    engine.start()
+    bench.ends(job_id, State.SUCCESS)
+    engine.submit_and_wait(bench.submission(claims=frozenset({"b"})))
+
+
+# Waiting for a job that runs already
+
+
+def test_who_comes_later_waits_for_the_same_end(bench):
+    def do(job: Job) -> None:
+        job.content["Answer"] = 42
+        gate(job)
+
+    engine, gate = bench.engine(), Gate()
+    job_id = engine.submit(bench.submission(do))
+    gate.await_reached()
+    contents: list[object] = []
+    waiter = threading.Thread(target=lambda: contents.append(engine.wait(job_id)))
+    waiter.start()
+    gate.open()
+    waiter.join(HANGS)
+    assert contents == [engine.wait(job_id)] == [{"Description": "REST API", "Answer": 42}]
+
+
+def test_what_was_begun_is_waited_for_later(bench):
+    engine = bench.engine(start=False)
+    succeeds = engine.begin(bench.submission())
+    fails = engine.begin(bench.submission(failing(NotFound("no such thing"))))
+    engine.start()
+    assert succeeds() == {"Description": "REST API"}
+    with pytest.raises(NotFound, match="no such thing"):
+        fails()
+
+
+def test_who_comes_later_is_told_of_the_failure(bench):
+    engine = bench.engine()
+    with pytest.raises(Conflict):
+        engine.submit_and_wait(bench.submission(failing(Conflict("why"))))
+    (job_id,) = engine.ids()
+    with pytest.raises(CuratorError, match="why") as raised:
+        engine.wait(job_id)
+    assert raised.value.status == 409
+
+
+def test_a_forgotten_job_is_not_waited_for(bench):
+    engine = bench.engine()
+    engine.submit_and_wait(bench.submission())
+    (job_id,) = engine.ids()
+    engine.forget(job_id)
+    with pytest.raises(NotFound, match=job_id):
+        engine.wait(job_id)
+
+
+def test_a_job_that_the_database_stopped_is_no_success(bench):
+    def do(_job: Job) -> None:
+        bench.store.failures = 1
+
+    engine = bench.engine()
+    with pytest.raises(CuratorError, match="database"):
+        engine.submit_and_wait(bench.submission(do))
+    (job_id,) = engine.ids()
+    with pytest.raises(CuratorError, match="not finished before the next start"):
+        engine.wait(job_id)
+
+
+def test_jobs_are_unfinished_until_they_have_nothing_left_to_do(bench):
+    engine = bench.engine()
+    gate = Gate()
+    running = engine.submit(bench.submission(gate))
+    gate.await_reached()
+    pending, paused = (engine.submit(bench.submission()) for _ in range(2))
+    engine.pause(paused)
+    assert all(map(engine.is_unfinished, (running, pending, paused)))
+    gate.open()
+    bench.ends(pending, State.SUCCESS)
+    assert [engine.is_unfinished(one) for one in (running, pending, paused)] == [False, False, True]
+    assert not engine.is_unfinished("no such job")
+
+
+@pytest.mark.parametrize(
+    ("take_back", "unfinished"), [(nothing, False), (failing(CuratorError("not now")), True)]
+)
+def test_a_failed_job_is_unfinished_as_long_as_it_has_left_something(bench, take_back, unfinished):
+    engine = bench.engine()
+    work = Work(writing(failing(Conflict("why"))), take_back)
+    job_id = engine.submit(bench.submission(work))
+    bench.ends(job_id, State.FAILURE)
+    assert engine.is_unfinished(job_id) is unfinished
+
+
 def test_so_many_finished_jobs_are_kept(bench):
     engine = bench.engine(history_size=2, workers=1)
     waiting = engine.submit(bench.submission())

@@ -7,7 +7,20 @@ import pytest
 
 from curator.conditions import Condition
 from curator.config import Settings
+from curator.reshape import find_duplicates
+from curator.reshape.consensus import PatientStudy
 from curator.reshape.criteria import READY_SETS
+from curator.reshape.duplicates import Duplicates
+from curator.reshape.find_duplicates import FindDuplicatesRequest
+from curator.reshape.merge_request import (
+    MergeRequest,
+    PatientMergeRequest,
+    PatientSplitRequest,
+    Rule,
+    SeriesMergeRequest,
+)
+from curator.reshape.options import OnConflict
+from curator.reshape.repair import References
 from curator.reshape.request import By, ExplicitGroup, Into, Missing, SplitRequest
 from endpoints import registered
 
@@ -17,6 +30,17 @@ README = (REPOSITORY / "README.md").read_text(encoding="utf-8")
 WORDS = {
     *Settings.field_names(),
     *SplitRequest.field_names(),
+    *MergeRequest.field_names(),
+    *SeriesMergeRequest.field_names(),
+    *PatientMergeRequest.field_names(),
+    *PatientSplitRequest.field_names(),
+    *FindDuplicatesRequest.field_names(),
+    *find_duplicates.By,
+    *Duplicates,
+    *OnConflict,
+    *PatientStudy,
+    *References,
+    *Rule,
     *Condition.field_names(),
     *(By.field_names() - {"ReadySet"}),  # written as the name alone
     *ExplicitGroup.field_names(),

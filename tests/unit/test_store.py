@@ -4,9 +4,10 @@ import threading
 from typing import Any
 
 import pytest
-from sqlalchemy import create_engine, text
+from sqlalchemy import create_engine, inspect, text
 
-from curator.store import SCHEMA_VERSION, Store, StoreError
+from curator.journal import Entry, Journal
+from curator.store import SCHEMA_VERSION, Store, StoreError, metadata
 
 
 def row(job_id: str = "job", **values: Any) -> dict[str, Any]:
@@ -100,6 +101,86 @@ def test_the_version_is_noted_once(url):
         versions = connection.execute(text("SELECT version FROM curator_schema")).scalars().all()
     engine.dispose()
     assert versions == [SCHEMA_VERSION]
+
+
+#: The schema of the first release, whose jobs have to survive.
+FIRST_SCHEMA = """
+CREATE TABLE curator_schema (version INTEGER NOT NULL);
+INSERT INTO curator_schema VALUES (1);
+CREATE TABLE curator_jobs (
+    id VARCHAR(36) NOT NULL PRIMARY KEY, type VARCHAR(64) NOT NULL, user TEXT NOT NULL,
+    priority INTEGER NOT NULL, state VARCHAR(16) NOT NULL, created VARCHAR(32) NOT NULL,
+    changed VARCHAR(32) NOT NULL, runtime FLOAT NOT NULL, progress FLOAT NOT NULL,
+    error_code INTEGER NOT NULL, error_details TEXT NOT NULL, claims JSON NOT NULL,
+    request JSON NOT NULL, content JSON NOT NULL, user_data JSON, plan JSON,
+    phase VARCHAR(16) NOT NULL
+);
+CREATE INDEX ix_curator_jobs_state ON curator_jobs (state);
+INSERT INTO curator_jobs VALUES (
+    'done', 'CuratorSplit', 'operator', 5, 'Success', '20240101T000000.000000',
+    '20240101T000001.000000', 1.5, 1.0, 0, '', '["study"]', '{"ID": "study"}',
+    '{"Description": "REST API"}', '[null]', NULL, ''
+);
+INSERT INTO curator_jobs VALUES (
+    'left', 'CuratorSplit', '', 0, 'Running', '20240102T000000.000000',
+    '20240102T000001.000000', 0.5, 0.25, 0, '', '["other"]', '{"ID": "other"}',
+    '{}', NULL, '{"Digest": "d"}', 'Writing'
+);
+"""
+
+
+@pytest.fixture
+def first(url):
+    """A database that the first release has left."""
+    for statement in FIRST_SCHEMA.split(";"):
+        if statement.strip():
+            execute(url, statement)
+    return url
+
+
+def test_an_older_database_is_upgraded_and_keeps_its_jobs(first):
+    for _ in range(2):
+        store = Store(first)
+        done, left = store.jobs()
+        assert (done["id"], done["user"], done["priority"], done["state"]) == (
+            *("done", "operator", 5, "Success"),
+        )
+        assert (done["claims"], done["user_data"], done["runtime"]) == (["study"], [None], 1.5)
+        assert (left["id"], left["phase"], left["progress"]) == ("left", "Writing", 0.25)
+        assert store.plan("left") == {"Digest": "d"}
+        assert [one["id"] for one in store.unfinished_jobs(["Running"])] == ["left"]
+        assert store.rows(text("SELECT version FROM curator_schema")) == [
+            {"version": SCHEMA_VERSION}
+        ]
+        store.close()
+
+
+def test_an_upgraded_database_has_all_tables_of_a_new_one(first, tmp_path):
+    fresh = f"sqlite:///{tmp_path / 'fresh.db'}"
+    found = []
+    for one in (first, fresh):
+        Store(one).close()
+        engine = create_engine(one)
+        inspector = inspect(engine)
+        found.append(
+            {
+                name: [column["name"] for column in inspector.get_columns(name)]
+                for name in inspector.get_table_names()
+            }
+        )
+        engine.dispose()
+    assert found[0] == found[1]
+    assert len(found[0]) == len(metadata.tables)
+
+
+def test_an_upgraded_database_takes_operations(first):
+    store = Store(first)
+    journal = Journal(store)
+    journal.enter(Entry("op", "Merge", "Study", "study", "done", "operator", {}, {}))
+    journal.spool("op", {("instance", 1): b"DICM"})
+    assert [row["id"] for row in journal.operations()] == ["op"]
+    assert journal.spooled_file("op", "instance", 1) == b"DICM"
+    store.close()
 
 
 @pytest.mark.parametrize(

@@ -12,6 +12,7 @@ from curator.dicom.referring import (
     DIGITAL_SIGNATURES,
     OTHER_STUDIES,
     OWN_IDENTIFIERS,
+    PAST,
     REFERENCED_SERIES,
     REFERENCED_SOP_CLASS_UID,
     REFERENCED_SOP_INSTANCE_UID,
@@ -153,15 +154,18 @@ def repairs(site: Site, uids: UidMap, study_instance_uid: str | None = None) -> 
     old = uid_of(site, STUDY_INSTANCE_UID)
     new = (study_instance_uid or "").encode("utf_8") or old
     refiled = old != new and not _FILED.isdisjoint(site.tags)
-    if not refiled and not uids.encoded.mentioned(site.stretches(OWN_IDENTIFIERS, BULK)):
+    if not refiled and not uids.encoded.mentioned(site.stretches(_SILENT, BULK)):
         return {}
     return top_changes(site, uids.encoded, old, new)
 
 
 def mentions(site: Site) -> frozenset[bytes]:
-    """Return what may be a UID anywhere in an object, but for its own identifiers."""
-    return uids_in(site.stretches(OWN_IDENTIFIERS, BULK))
+    """Return what may be a UID anywhere in an object, but for its own identifiers and its past."""
+    return uids_in(site.stretches(_SILENT, BULK))
 
+
+_SILENT = (*OWN_IDENTIFIERS, *sorted(PAST))
+"""What names no other object, ascending."""
 
 _FILED = {REFERENCED_SERIES, OTHER_STUDIES}
 """What says of which study it is, seen from that of the object."""

@@ -21,6 +21,10 @@ _PRODUCTS = (
     (parse_path("NumberOfSlices"), parse_path("NumberOfTimeSlices")),
 )
 _CARDIAC = parse_path("CardiacNumberOfImages")
+
+#: What a series says about the number of its instances.
+COUNTS: tuple[Path, ...] = (*(path for product in _PRODUCTS for path in product), _CARDIAC)
+
 _ORDER = tuple(
     map(parse_path, ("AcquisitionNumber", "AcquisitionDate", "AcquisitionTime", "ContentTime"))
 )
@@ -35,8 +39,7 @@ PATHS: tuple[Path, ...] = (
     INSTANCE_NUMBER,
     IMAGE_INDEX,
     SERIES_NUMBER,
-    *(path for product in _PRODUCTS for path in product),
-    _CARDIAC,
+    *COUNTS,
     *_ORDER,
 )
 

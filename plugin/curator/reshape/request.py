@@ -3,24 +3,22 @@
 from enum import StrEnum
 from typing import Annotated, Any, Self
 
-from pydantic import AfterValidator, Field, StrictBool, field_validator, model_validator
+from pydantic import AfterValidator, Field, field_validator, model_validator
 
 from curator.conditions import Condition, compile_pattern, parse_element
 from curator.models import Model, nearest
 from curator.reshape import criteria
 from curator.reshape.criteria import READY_SETS, Criterion
 from curator.reshape.naming import Template, parse_template
+from curator.reshape.options import (
+    ElementName,
+    Identifiers,
+    NewValue,
+    OperationRequest,
+)
 
 Seconds = Annotated[float, Field(gt=0, allow_inf_nan=False)]
 Tolerance = Annotated[float, Field(ge=0, allow_inf_nan=False)]
-
-# An array is a list by the time that a validator has looked at what it is in, hence not strict.
-Identifiers = Annotated[tuple[str, ...], Field(min_length=1, strict=False)]
-
-
-def _element(text: str) -> str:
-    parse_element(text)
-    return text
 
 
 def _template(text: str) -> str:
@@ -28,30 +26,7 @@ def _template(text: str) -> str:
     return text
 
 
-def _new_value(value: Any) -> Any:
-    """Check a new value: text, or for a sequence its items."""
-    if isinstance(value, str):
-        return value
-    if not isinstance(value, list | tuple) or not all(isinstance(item, dict) for item in value):
-        raise ValueError("a value is a text, or for a sequence an array of objects")
-    for item in value:
-        for text, inner in item.items():
-            _single_tag(text)
-            _new_value(inner)
-    return value
-
-
-def _single_tag(text: str) -> None:
-    if parse_element(text).steps:
-        raise ValueError(f"{text} is a path, a single tag is expected")
-
-
-ElementName = Annotated[str, AfterValidator(_element)]
 TemplateText = Annotated[str, AfterValidator(_template)]
-NewValue = Annotated[Any, AfterValidator(_new_value)]
-
-#: Priorities that the core takes.
-Priority = Annotated[int, Field(ge=-(2**31), le=2**31 - 1)]
 
 
 class Into(StrEnum):
@@ -145,8 +120,10 @@ class By(Model):
         return criteria.ByValue(path)
 
 
-class SplitRequest(Model):
+class SplitRequest(OperationRequest):
     """Body of ``POST /studies/{id}/split`` and ``POST /series/{id}/split``."""
+
+    keepable = ("SeriesInstanceUID", "SOPInstanceUID")
 
     by: Annotated[tuple[By, ...], Field(min_length=1)] | None = None
     into: Into | None = None
@@ -157,47 +134,18 @@ class SplitRequest(Model):
     instances: Identifiers | None = None
     replace: dict[ElementName, NewValue] = Field(default_factory=dict)
     remove: tuple[ElementName, ...] = ()
-    keep: tuple[str, ...] = ()
-    force: StrictBool = False
-    keep_source: StrictBool = False
-    keep_labels: StrictBool = True
-    original_attributes: StrictBool = True
-    permissive: StrictBool = False
-    dry_run: StrictBool = False
-    plan: str | None = None
-    asynchronous: StrictBool = False
-    synchronous: StrictBool | None = None
-    priority: Priority = 0
-    user_data: Any = None
 
     @field_validator("naming", mode="before")
     @classmethod
     def _one_template(cls, value: Any) -> Any:
         return {"Description": value} if isinstance(value, str) else value
 
-    @field_validator("keep")
-    @classmethod
-    def _check_keep(cls, value: tuple[str, ...]) -> tuple[str, ...]:
-        for name in value:
-            if name not in KEEPABLE:
-                raise ValueError(f"only {' and '.join(KEEPABLE)} can be kept")
-        return value
-
     @model_validator(mode="after")
     def _check(self) -> Self:
         explicit = [by.groups for by in self.by or () if by.groups is not None]
         if explicit and (len(self.by or ()) > 1 or self.series or self.instances):
             raise ValueError('"Groups" excludes other criteria, "Series" and "Instances"')
-        if self.keep and not self.force:
-            raise ValueError('"Keep" of identifiers needs "Force": true')
-        if self.keep and self.keep_source:
-            raise ValueError('"Keep" of identifiers needs "KeepSource": false')
         return self
-
-    @property
-    def waits(self) -> bool:
-        """Whether the answer comes when the job has ended, by the core's rules."""
-        return self.synchronous if self.synchronous is not None else not self.asynchronous
 
     @property
     def explicit_groups(self) -> tuple[ExplicitGroup, ...]:
@@ -212,9 +160,6 @@ class SplitRequest(Model):
         """Return the templates by the keyword of the element that they fill."""
         return {keyword: parse_template(text) for keyword, text in self.naming.items()}
 
-
-#: Identifiers that a split can keep.
-KEEPABLE = ("SeriesInstanceUID", "SOPInstanceUID")
 
 #: Fields of the built-in split; a body that has no other goes to the core.
 BUILTIN_FIELDS = frozenset(

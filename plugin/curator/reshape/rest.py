@@ -1,78 +1,91 @@
-"""Endpoints of split."""
+"""Endpoints of split and merge."""
 
 import json
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from typing import Any
 
 from curator.errors import CoreError, CuratorError, ErrorCode, NotFound
 from curator.gateway import Gateway, Level
-from curator.jobs import JobEngine, Submission
-from curator.reshape import split
-from curator.reshape.request import BUILTIN_FIELDS, SplitRequest
-from curator.reshape.service import DEFAULT_INTO, SplitService
+from curator.reshape.merge_request import BUILTIN_MERGE_FIELDS
+from curator.reshape.operation import Caller, Operation, Operations
+from curator.reshape.request import BUILTIN_FIELDS
 from curator.web import Endpoint, Request, Response, forward, json_object, json_response, parse
 
-_OWN_FIELDS = SplitRequest.field_names() - BUILTIN_FIELDS
+#: Levels of JSON that the core is handed; some hundreds overflow its stack.
+MOST_LEVELS = 100
+
+#: Headers that tell where a request came from, by what the journal calls them.
+_ORIGIN = {"ForwardedFor": "x-forwarded-for", "RealIp": "x-real-ip", "UserAgent": "user-agent"}
 
 
-class SplitApi:
-    """Endpoints of split."""
+@dataclass(frozen=True)
+class Route:
+    """A route of an operation.
 
-    def __init__(self, service: SplitService, engine: JobEngine, gateway: Gateway) -> None:
-        self._service = service
-        self._engine = engine
+    Attributes
+    ----------
+    builtin : frozenset of str or None
+        Fields of the core's own route; a body that has no other goes to the core.
+    """
+
+    pattern: str
+    kind: Operation
+    builtin: frozenset[str] | None = None
+
+    @property
+    def own_fields(self) -> frozenset[str]:
+        """Fields that make a body Curator's."""
+        return self.kind.model.field_names() - (self.builtin or frozenset())
+
+
+class ReshapeApi:
+    """Endpoints of split and merge."""
+
+    def __init__(
+        self, operations: Operations, kinds: Mapping[str, Operation], gateway: Gateway
+    ) -> None:
+        self._operations = operations
         self._gateway = gateway
+        self._routes = [
+            Route("/studies/{id}/split", kinds["CuratorSplit"], BUILTIN_FIELDS),
+            Route("/series/{id}/split", kinds["CuratorSplitSeries"]),
+            Route("/patients/{id}/split", kinds["CuratorSplitPatient"]),
+            Route("/studies/{id}/merge", kinds["CuratorMerge"], BUILTIN_MERGE_FIELDS),
+            Route("/series/{id}/merge", kinds["CuratorMergeSeries"]),
+            Route("/patients/{id}/merge", kinds["CuratorMergePatients"]),
+        ]
 
     def endpoints(self) -> list[Endpoint]:
         """Return the endpoints."""
-        return [
-            Endpoint("/studies/{id}/split", {"POST": self._split_study}),
-            Endpoint("/series/{id}/split", {"POST": self._split_series}),
-        ]
+        return [Endpoint(one.pattern, {"POST": self._handler(one)}) for one in self._routes]
 
-    def _split_study(self, request: Request) -> Response:
-        if not is_builtin(request.body):
-            return self._split(Level.STUDY, request)
-        try:
-            return forward(self._gateway, request)
-        except CoreError as error:
-            raise error.explained(self._reason(error, request)) from None
+    def _handler(self, route: Route) -> Callable[[Request], Response]:
+        def handle(request: Request) -> Response:
+            if route.builtin is None or not is_builtin(request.body, route.own_fields):
+                return run_operation(self._operations, route.kind, request)
+            try:
+                return forward(self._gateway, request)
+            except CoreError as error:
+                raise error.explained(self._reason(error, route, request)) from None
 
-    def _split_series(self, request: Request) -> Response:
-        return self._split(Level.SERIES, request)
+        return handle
 
-    def _split(self, level: Level, request: Request) -> Response:
-        body = json_object(request)
-        parsed = parse(SplitRequest, body)
-        split.check(parsed, DEFAULT_INTO[level])
-        orthanc_id = request.groups[0]
-        study = self._service.reader.study_of(level, orthanc_id)
-        if parsed.dry_run:
-            plan = self._service.plan(level, orthanc_id, parsed)
-            return json_response(plan.describe(with_instances=True))
-        submission = Submission(
-            type=self._service.job_type,
-            request={"Level": level, "ID": orthanc_id, "Body": body},
-            claims=frozenset({study}),
-            user=request.user,
-            priority=parsed.priority,
-            user_data=parsed.user_data,
-        )
-        return self._answer(submission, parsed.waits)
-
-    def _reason(self, error: CoreError, request: Request) -> str:
+    def _reason(self, error: CoreError, route: Route, request: Request) -> str:
         """Find out what the core has refused, as the SDK hands over no more than a code."""
         try:
             if error.unknown_resource:
                 self._check_members(request)
             elif error.status < 500 or error.core_code == ErrorCode.UNKNOWN_DICOM_TAG:
-                parsed = parse(SplitRequest, json_object(request))
-                split.check(parsed, DEFAULT_INTO[Level.STUDY])
+                route.kind.check(parse(route.kind.model, json_object(request)))
         except CuratorError as reason:
             return reason.details
         return ""
 
     def _check_members(self, request: Request) -> None:
-        study = self._service.reader.study_of(Level.STUDY, request.groups[0])
+        study = request.groups[0]
+        if not self._gateway.exists(Level.STUDY, study):
+            raise NotFound(f"Unknown study: {study}")
         body = json_object(request)
         for level in (Level.SERIES, Level.INSTANCE):
             field = level.collection.capitalize()
@@ -81,24 +94,60 @@ class SplitApi:
                 unknown = set(map(str, body[field])).difference(one.orthanc_id for one in members)
                 if unknown:
                     raise NotFound(f"$.{field}: {min(unknown)} does not belong to study {study}")
-
-    def _answer(self, submission: Submission, waits: bool) -> Response:
-        if waits:
-            return json_response(self._engine.submit_and_wait(submission))
-        job_id = self._engine.submit(submission)
-        return json_response({"ID": job_id, "Path": f"/jobs/{job_id}"})
+        for index, one in enumerate(body.get("Resources") or ()):
+            levels = (Level.STUDY, Level.SERIES, Level.INSTANCE)
+            if not any(self._gateway.exists(level, str(one)) for level in levels):
+                raise NotFound(f"$.Resources[{index}]: unknown study, series or instance: {one}")
 
 
-def is_builtin(body: bytes) -> bool:
+def run_operation(operations: Operations, kind: Operation, request: Request) -> Response:
+    """Plan an operation, or start it, by what the body says."""
+    body = json_object(request)
+    parsed = parse(kind.model, body)
+    kind.check(parsed)
+    resource = request.groups[0]
+    if parsed.dry_run:
+        return json_response(operations.dry_run(kind, resource, parsed))
+    return json_response(operations.submit(kind, resource, parsed, body, caller_of(request)))
+
+
+def caller_of(request: Request) -> Caller:
+    """Return who asks, and from where."""
+    found = {name: request.headers.get(header, "") for name, header in _ORIGIN.items()}
+    origin = {"Endpoint": f"{request.method} {request.uri}"}
+    return Caller(request.user, origin | {name: text for name, text in found.items() if text})
+
+
+def is_builtin(body: bytes, own_fields: frozenset[str]) -> bool:
     """Tell whether a body is for the core: none of Curator's own fields is in it.
 
     A field that neither knows is the core's too, which passes over it. What is not quite JSON is
     the core's, which reads some of it (comments), unless it names one of Curator's fields: the
     core would pass over that as well, and do something else than was asked for. An array or a
-    single value, which the core answers with an internal error, is not.
+    single value, which the core answers with an internal error, is not, nor is what is nested so
+    deeply that it would be the end of Orthanc.
     """
     try:
         value: Any = json.loads(body)
-    except (ValueError, RecursionError):
-        return not any(f'"{name}"'.encode() in body for name in _OWN_FIELDS)
-    return value is None or (isinstance(value, dict) and _OWN_FIELDS.isdisjoint(value))
+    except RecursionError:
+        return False
+    except ValueError:
+        return not any(f'"{name}"'.encode() in body for name in own_fields)
+    return value is None or (
+        isinstance(value, dict) and own_fields.isdisjoint(value) and not _is_deep(value)
+    )
+
+
+def _is_deep(value: Any) -> bool:
+    """Tell whether a JSON value has more than `MOST_LEVELS` levels."""
+    level = [value]
+    for _ in range(MOST_LEVELS):
+        containers = [one for one in level if isinstance(one, dict | list)]
+        if not containers:
+            return False
+        level = [
+            inner
+            for one in containers
+            for inner in (one.values() if isinstance(one, dict) else one)
+        ]
+    return True

@@ -1,157 +1,236 @@
 """Reads from Orthanc what a plan needs to know."""
 
-from collections.abc import Iterable, Sequence
+from collections import Counter
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 
+from curator.dicom import engine, reader, references
 from curator.dicom.errors import DicomError
 from curator.dicom.identifiers import orthanc_identifiers
-from curator.dicom.tags import Path
 from curator.errors import Conflict, CoreError, NotFound
-from curator.gateway import Gateway, Level, Resource
-from curator.reshape import values
+from curator.gateway import Level, Resource
+from curator.reshape.access import Access
+from curator.reshape.elements import read_elements
 from curator.reshape.files import FileCache
 from curator.reshape.numbering import whole_number
-from curator.reshape.split import Source, SourceInstance, SourceSeries
-from curator.reshape.values import Values
+from curator.reshape.source import Holdings, SourceInstance, SourceSeries, SourceStudy, Wanted
+from curator.reshape.values import values_of
+
+#: Nothing but references is read of instances that an operation cannot move.
+_NOTHING = Wanted(frozenset())
 
 
 class SourceReader:
-    """Reads studies and series with the values of their instances.
+    """Reads patients with the values and references of their instances."""
 
-    Parameters
-    ----------
-    gateway : Gateway
-    threads : int
-        Instances that are read at the same time.
-    default_charset : str
-        Defined term for instances without Specific Character Set.
-    """
+    def __init__(self, access: Access) -> None:
+        self._access = access
+        self._gateway = access.gateway
 
-    def __init__(self, gateway: Gateway, threads: int, default_charset: str) -> None:
-        self._gateway = gateway
-        self._threads = threads
-        self._default_charset = default_charset
-
-    def study_of(self, level: Level, orthanc_id: str) -> str:
-        """Return the Orthanc identifier of the study that a study or series is in.
+    def resource(self, level: Level, orthanc_id: str) -> Resource:
+        """Read a patient, study or series.
 
         Raises
         ------
         NotFound
-            If there is no such resource.
+            If there is none.
         """
-        resource = self._resource(level, orthanc_id)
-        return resource.parent if level == Level.SERIES else resource.orthanc_id
-
-    def instances(self, level: Level, orthanc_id: str) -> list[Resource]:
-        """Read the instances of a study or series with what hangs on them."""
-        return self._gateway.descendants(Level.INSTANCE, level, orthanc_id)
-
-    def read(
-        self,
-        level: Level,
-        orthanc_id: str,
-        instances: Sequence[Resource],
-        paths: Iterable[Path],
-        files: FileCache,
-    ) -> Source:
-        """Read a study, or one series of it.
-
-        Parameters
-        ----------
-        instances : sequence of Resource
-            All instances of it.
-        files : FileCache
-            Where the files are kept.
-
-        Raises
-        ------
-        NotFound
-            If there is no such resource.
-        Conflict
-            If it changes meanwhile.
-        """
-        study = self._resource(Level.STUDY, self.study_of(level, orthanc_id))
-        patient = self._resource(Level.PATIENT, study.parent)
-        series = self._gateway.descendants(Level.SERIES, Level.STUDY, study.orthanc_id)
-        readable, unreadable = self._values(instances, frozenset(paths), files)
-        source = Source(
-            level=level,
-            orthanc_id=orthanc_id,
-            patient_orthanc_id=patient.orthanc_id,
-            patient_id=patient.tags.get("PatientID", ""),
-            study_orthanc_id=study.orthanc_id,
-            study_instance_uid=study.tags["StudyInstanceUID"],
-            series=tuple(self._series(one, instances) for one in series),
-            instances=tuple(readable),
-            unreadable=tuple(unreadable),
-        )
-        _check_identifiers(source)
-        return source
-
-    def _resource(self, level: Level, orthanc_id: str) -> Resource:
         resource = self._gateway.resource(level, orthanc_id)
         if resource is None:
             raise NotFound(f"Unknown {level.lower()}: {orthanc_id}")
         return resource
 
-    def _series(self, series: Resource, instances: Sequence[Resource]) -> SourceSeries:
-        return SourceSeries(
-            orthanc_id=series.orthanc_id,
-            series_instance_uid=series.tags["SeriesInstanceUID"],
-            instances_count=sum(one.parent == series.orthanc_id for one in instances),
-            series_number=whole_number(series.tags.get("SeriesNumber", "")),
+    def lineage(self, level: Level, orthanc_id: str) -> dict[Level, str]:
+        """Return the identifiers of a patient, study or series and of its parents, by level.
+
+        Raises
+        ------
+        NotFound
+            If there is no such resource.
+        """
+        levels = list(Level)
+        line: dict[Level, str] = {}
+        for one in reversed(levels[: levels.index(level) + 1]):
+            line[one] = orthanc_id
+            orthanc_id = self.resource(one, orthanc_id).parent
+        return line
+
+    def lines(
+        self, orthanc_ids: Sequence[str], levels: Collection[Level], field: str
+    ) -> list[dict[Level, str]]:
+        """Return the same for resources of several levels, instances too.
+
+        Raises
+        ------
+        NotFound
+            If one of them does not exist at any of the levels; `field` is where they are named.
+        """
+        found = {one.orthanc_id: one for one in self._gateway.lookup(orthanc_ids)}
+        lines: list[dict[Level, str]] = []
+        for index, orthanc_id in enumerate(orthanc_ids):
+            resource = found.get(orthanc_id)
+            if resource is None or resource.level not in levels:
+                names = " or ".join(level.lower() for level in levels)
+                raise NotFound(f"$.{field}[{index}]: unknown {names}: {orthanc_id}")
+            if resource.level == Level.INSTANCE:
+                above = self.lineage(Level.SERIES, resource.parent)
+                lines.append({Level.INSTANCE: orthanc_id, **above})
+            else:
+                lines.append(self.lineage(resource.level, orthanc_id))
+        return lines
+
+    def read(
+        self, patients: Iterable[str], concerned: Collection[str], wanted: Wanted, files: FileCache
+    ) -> tuple[Holdings, dict[str, Resource]]:
+        """Read patients.
+
+        Parameters
+        ----------
+        concerned : collection of str
+            Patients, studies, series or instances that the operation may move or change.
+        wanted : Wanted
+            What to read of those.
+        files : FileCache
+            Where their files are kept.
+
+        Returns
+        -------
+        holdings : Holdings
+        resources : dict
+            The instances by Orthanc identifier, with what hangs on them.
+
+        Raises
+        ------
+        NotFound
+            If there is no such patient.
+        Conflict
+            If one changes meanwhile.
+        """
+        patient_ids: dict[str, str] = {}
+        studies: dict[str, SourceStudy] = {}
+        series: dict[str, SourceSeries] = {}
+        resources: dict[str, Resource] = {}
+        for patient in dict.fromkeys(patients):
+            found = self.resource(Level.PATIENT, patient)
+            patient_ids[patient] = found.tags.get("PatientID", "")
+            below = {
+                level: self._gateway.descendants(level, Level.PATIENT, patient)
+                for level in (Level.STUDY, Level.SERIES, Level.INSTANCE)
+            }
+            resources.update((one.orthanc_id, one) for one in below[Level.INSTANCE])
+            studies.update((one.orthanc_id, _study(one)) for one in below[Level.STUDY])
+            counts = Counter(one.parent for one in below[Level.INSTANCE])
+            series.update(
+                (one.orthanc_id, _series(one, counts[one.orthanc_id]))
+                for one in below[Level.SERIES]
+            )
+        tree = Holdings(patient_ids, studies, series, (), frozenset())
+        _check_whole(tree, resources)
+        chosen = frozenset(
+            one.orthanc_id
+            for one in resources.values()
+            if not set(concerned).isdisjoint((one.orthanc_id, *tree.parents(one.parent)))
         )
+        instances, unreadable = self._instances(list(resources.values()), chosen, wanted, files)
+        holdings = replace(
+            tree, instances=tuple(instances), concerned=chosen, unreadable=tuple(unreadable)
+        )
+        _check_identifiers(holdings)
+        return holdings, resources
 
-    def _values(
-        self, instances: Sequence[Resource], paths: frozenset[Path], files: FileCache
-    ) -> tuple[list[SourceInstance], list[tuple[str, str]]]:
+    def _instances(
+        self,
+        resources: Sequence[Resource],
+        concerned: Collection[str],
+        wanted: Wanted,
+        files: FileCache,
+    ) -> tuple[list[SourceInstance], list[tuple[str, str, str]]]:
         readable: list[SourceInstance] = []
-        unreadable: list[tuple[str, str]] = []
+        unreadable: list[tuple[str, str, str]] = []
 
-        def read(instance: Resource) -> Values | str:
-            try:
-                dicom = self._gateway.read(instance.orthanc_id)
-                files.keep(instance.orthanc_id, dicom)
-                return values.read(dicom, paths, self._default_charset)
-            except DicomError as error:
-                return str(error)
-            except CoreError as error:
-                if error.unknown_resource:
-                    raise Conflict(
-                        f"Instance {instance.orthanc_id} was deleted meanwhile"
-                    ) from None
-                return error.message
+        def read(resource: Resource) -> SourceInstance | str:
+            if resource.orthanc_id in concerned:
+                return self._instance(resource, wanted, files)
+            return self._instance(resource, _NOTHING, None)
 
-        with ThreadPoolExecutor(self._threads, "curator-read") as pool:
-            for instance, found in zip(instances, pool.map(read, instances), strict=True):
+        with ThreadPoolExecutor(self._access.threads, "curator-read") as pool:
+            for resource, found in zip(resources, pool.map(read, resources), strict=True):
                 if isinstance(found, str):
-                    unreadable.append((instance.orthanc_id, found))
+                    unreadable.append((resource.orthanc_id, resource.parent, found))
                 else:
-                    readable.append(
-                        SourceInstance(
-                            instance.orthanc_id, instance.parent, instance.file_uuid, found
-                        )
-                    )
+                    readable.append(found)
         return readable, unreadable
 
+    def _instance(
+        self, resource: Resource, wanted: Wanted, files: FileCache | None
+    ) -> SourceInstance | str:
+        """Read an instance, or return why it cannot be read."""
+        try:
+            dicom = self._gateway.read(resource.orthanc_id)
+            if files is not None:
+                files.keep(resource.orthanc_id, dicom)
+            instance = engine.opened(dicom, self._access.default_charset)
+            return SourceInstance(
+                orthanc_id=resource.orthanc_id,
+                series=resource.parent,
+                file_uuid=resource.file_uuid,
+                values=values_of(instance, wanted.paths),
+                elements=read_elements(instance.site, wanted.elements),
+                references=references.references(instance.site),
+                mentions=references.mentions(instance.site),
+                signed=references.is_signed(instance.site),
+                pixel_digest=reader.pixel_digest(dicom) if wanted.pixels else None,
+            )
+        except DicomError as error:
+            return str(error)
+        except CoreError as error:
+            if error.unknown_resource:
+                raise Conflict(f"Instance {resource.orthanc_id} was deleted meanwhile") from None
+            return error.message
 
-def _check_identifiers(source: Source) -> None:
-    """Make sure that Orthanc's identifiers are computed here as they are there.
 
-    The plan tells future identifiers, and a crash is cleaned up by them.
+def _study(study: Resource) -> SourceStudy:
+    return SourceStudy(study.orthanc_id, study.tags["StudyInstanceUID"], study.parent)
+
+
+def _series(series: Resource, count: int) -> SourceSeries:
+    return SourceSeries(
+        orthanc_id=series.orthanc_id,
+        series_instance_uid=series.tags["SeriesInstanceUID"],
+        instances_count=count,
+        series_number=whole_number(series.tags.get("SeriesNumber", "")),
+        study=series.parent,
+        series_description=series.tags.get("SeriesDescription", ""),
+    )
+
+
+def _check_whole(tree: Holdings, resources: Mapping[str, Resource]) -> None:
+    """Refuse a patient that has changed between the listings of its levels."""
+    for resource in resources.values():
+        series = tree.series.get(resource.parent)
+        if series is None or series.study not in tree.studies:
+            raise Conflict(f"Instance {resource.orthanc_id} was stored while its patient was read")
+
+
+def _check_identifiers(holdings: Holdings) -> None:
+    """Refuse instances whose Orthanc identifiers do not follow from their identifying elements.
+
+    Orthanc hashes what it reads, so where the two differ, a copy would get another identifier than
+    the plan says.
     """
-    series_uids = {one.orthanc_id: one.series_instance_uid for one in source.series}
-    for instance in source.instances:
-        computed = orthanc_identifiers(
-            source.patient_id,
-            source.study_instance_uid,
-            series_uids[instance.series],
+    for instance in holdings.instances:
+        if instance.orthanc_id not in holdings.concerned:
+            continue
+        series, study, patient = holdings.parents(instance.series)
+        expected = orthanc_identifiers(
+            holdings.patients[patient],
+            holdings.studies[study].study_instance_uid,
+            holdings.series[series].series_instance_uid,
             instance.values.sop_instance_uid,
-        )[3]
-        if computed != instance.orthanc_id:
+        )
+        if (patient, study, series, instance.orthanc_id) != expected:
             raise Conflict(
                 f"Instance {instance.orthanc_id} is not stored under the identifier that its"
                 " identifying elements give; reconstruct its study first"
-                " (POST /studies/{id}/reconstruct)"
             )

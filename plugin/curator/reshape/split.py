@@ -1,24 +1,40 @@
 """The plan of a split, from the values of the instances and the request; pure."""
 
-import hashlib
-import json
-from collections import Counter, defaultdict
+from collections import defaultdict
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any
 
 from curator.conditions import parse_element
-from curator.dicom.identifiers import derived_uid, orthanc_identifiers
+from curator.dicom.identifiers import derived_uid
 from curator.dicom.tags import Path, dictionary_vr, parse_path
-from curator.errors import BadRequest, Conflict
-from curator.reshape import numbering
+from curator.errors import BadRequest
+from curator.reshape import moving, numbering
 from curator.reshape.criteria import Criterion, Key
 from curator.reshape.modules import SERIES_LEVEL, STUDY_LEVEL
+from curator.reshape.moving import (
+    SERIES_UID,
+    Destination,
+    count_edits,
+    created,
+    digest_of,
+    moved_series,
+    numbered,
+    refuse_unreadable,
+    series_uid,
+)
 from curator.reshape.naming import LIMITS, Template
 from curator.reshape.numbering import SeriesNumbers
-from curator.reshape.plan import Plan, PlannedGroup, PlannedInstance, PlannedSeries
+from curator.reshape.plan import Edits, Kind, Plan, PlannedGroup, PlannedSeries
 from curator.reshape.request import Into, Missing, SplitRequest
+from curator.reshape.source import (
+    Holdings,
+    SourceInstance,
+    SourceSeries,
+    SourceStudy,
+    by_series,
+)
 from curator.reshape.values import Values
 
 #: Where the name of a group is cut; it ends up in answers and descriptions.
@@ -31,47 +47,10 @@ _IDENTIFIERS = frozenset(
 )
 _PATIENT_ID = parse_path("PatientID")
 _SERIES_DESCRIPTION = parse_path("SeriesDescription")
-_MODALITY = parse_path("Modality")
 _CONCATENATION = parse_path("ConcatenationUID")
 
-#: Counts of related objects (PS3.4 C.3), which a move makes wrong.
-_RELATED_COUNTS = tuple(
-    f"NumberOf{level}Related{children}"
-    for level, children in (
-        ("Patient", "Studies"),
-        ("Patient", "Series"),
-        ("Patient", "Instances"),
-        ("Study", "Series"),
-        ("Study", "Instances"),
-        ("Series", "Instances"),
-    )
-)
-
-#: Modalities whose instances point at others.
-_REFERRING = frozenset({"KO", "PR", "REG", "RTDOSE", "RTPLAN", "RTSTRUCT", "SEG", "SR"})
-
 #: What the plan reads, beyond what criteria, conditions and templates ask for.
-PATHS = (*numbering.PATHS, _SERIES_DESCRIPTION, _MODALITY, _CONCATENATION, _PATIENT_ID)
-
-
-@dataclass(frozen=True)
-class SourceInstance:
-    """A stored instance with the values that the plan is made from."""
-
-    orthanc_id: str
-    series: str
-    file_uuid: str
-    values: Values
-
-
-@dataclass(frozen=True)
-class SourceSeries:
-    """A stored series of the study."""
-
-    orthanc_id: str
-    series_instance_uid: str
-    instances_count: int
-    series_number: int | None
+PATHS = (*moving.PATHS, _CONCATENATION, _PATIENT_ID)
 
 
 @dataclass(frozen=True)
@@ -84,10 +63,8 @@ class Source:
 
     level: str
     orthanc_id: str
-    patient_orthanc_id: str
     patient_id: str
-    study_orthanc_id: str
-    study_instance_uid: str
+    study: SourceStudy
     series: tuple[SourceSeries, ...]
     instances: tuple[SourceInstance, ...]
     unreadable: tuple[tuple[str, str], ...]
@@ -98,6 +75,30 @@ class _Group:
     name: str
     values: dict[str, str]
     instances: tuple[SourceInstance, ...]
+
+
+def source_of(holdings: Holdings, level: str, orthanc_id: str) -> Source:
+    """Return the study, or the one series, that is to be split.
+
+    Raises
+    ------
+    KeyError
+        If it is not among what was read.
+    """
+    series = holdings.series.get(orthanc_id)
+    study = holdings.studies[orthanc_id if series is None else series.study]
+    return Source(
+        level=level,
+        orthanc_id=orthanc_id,
+        patient_id=holdings.patients[study.patient],
+        study=study,
+        series=tuple(
+            one if series in (None, one) else replace(one, instances_count=0)
+            for one in holdings.series_of(study.orthanc_id)
+        ),
+        instances=holdings.within([orthanc_id]),
+        unreadable=holdings.unreadable_within([orthanc_id]),
+    )
 
 
 def paths(request: SplitRequest) -> frozenset[Path]:
@@ -142,7 +143,7 @@ def check(request: SplitRequest, default: Into) -> Into:
     if numbering.SERIES_NUMBER in map(parse_element, request.remove):
         raise BadRequest("$.Remove: SeriesNumber stays, since it keeps series apart")
     _templates(request, into)
-    if into == Into.SERIES and "SeriesInstanceUID" in request.keep:
+    if into == Into.SERIES and SERIES_UID in request.keep:
         raise BadRequest(
             "$.Keep: SeriesInstanceUID cannot be kept while splitting into series,"
             " which would leave the instances where they are"
@@ -163,16 +164,7 @@ def make_plan(source: Source, request: SplitRequest, default: Into, now: datetim
     into = check(request, default)
     source = replace(source, instances=tuple(sorted(source.instances, key=_place)))
     digest = _digest(source, request, into)
-    if request.plan not in (None, digest):
-        raise Conflict(
-            f"$.Plan: the source has changed since the dry run, or the request has: it is {digest}"
-        )
-    if source.unreadable and not request.permissive:
-        unreadable, reason = source.unreadable[0]
-        raise BadRequest(
-            f"{len(source.unreadable)} instances cannot be read, the first is {unreadable}"
-            f' ({reason}); "Permissive": true leaves them where they are'
-        )
+    unreadable = refuse_unreadable(source.unreadable, request)
     warnings: list[str] = []
     groups = list(_groups(source, request, into, warnings))
     planner = _Planner(source, request, into, digest)
@@ -180,21 +172,24 @@ def make_plan(source: Source, request: SplitRequest, default: Into, now: datetim
     moved = sum(group.instances_count for group in planned)
     if not moved:
         warnings.append("There is nothing to split: all instances belong to one group")
-    warnings += _reference_warnings(source)
+    unmoved = len(source.instances) - moved
+    studies = {series.study_instance_uid for group in planned for series in group.series}
+    whole = source.level == "Study" and not (unmoved or unreadable)
+    moves = into == Into.STUDIES and whole and len(studies) == 1
     return Plan(
+        kind=Kind.SPLIT,
         digest=digest,
-        created=now.strftime("%Y%m%d%H%M%S.%f%z"),
-        source_level=source.level,
-        source=source.orthanc_id,
-        source_patient=source.patient_orthanc_id,
-        source_study=source.study_orthanc_id,
-        new_studies=into == Into.STUDIES,
+        created=created(now),
+        level=source.level,
+        resource=source.orthanc_id,
+        parents=(source.orthanc_id,),
+        studies={source.study.study_instance_uid: studies.pop()} if moves else {},
         keep_source=request.keep_source,
         keep_labels=request.keep_labels,
         original_attributes=request.original_attributes,
         groups=planned,
-        unmoved=len(source.instances) - moved,
-        unreadable=tuple(orthanc_id for orthanc_id, _reason in source.unreadable),
+        unmoved=unmoved,
+        unreadable=unreadable,
         warnings=tuple(warnings),
     )
 
@@ -301,10 +296,7 @@ def _scopes(selected: Sequence[SourceInstance], into: Into) -> list[list[SourceI
     """Return what is separated on its own: each series, or the whole study."""
     if into == Into.STUDIES:
         return [list(selected)]
-    by_series: dict[str, list[SourceInstance]] = defaultdict(list)
-    for instance in selected:
-        by_series[instance.series].append(instance)
-    return list(by_series.values())
+    return list(by_series(selected).values())
 
 
 def _size_of_scope(source: Source, scope: Sequence[SourceInstance], into: Into) -> int:
@@ -408,91 +400,51 @@ class _Planner:
         self._numbers = SeriesNumbers(
             [one.series_number for one in source.series if one.series_number is not None]
         )
-        self._sizes = {one.orthanc_id: one.instances_count for one in source.series}
-        self._series_uids = {one.orthanc_id: one.series_instance_uid for one in source.series}
+        self._series = {one.orthanc_id: one for one in source.series}
 
     def group(self, number: int, group: _Group) -> PlannedGroup:
         if self._into == Into.STUDIES:
             self._numbers = SeriesNumbers()
-        by_series: dict[str, list[SourceInstance]] = defaultdict(list)
-        for instance in group.instances:
-            by_series[instance.series].append(instance)
         return PlannedGroup(
             name=group.name,
             values=group.values,
             series=tuple(
-                self._series(number, group, series, instances)
-                for series, instances in by_series.items()
+                self._planned(number, group, self._series[series], instances)
+                for series, instances in by_series(group.instances).items()
             ),
         )
 
-    def _series(
-        self, number: int, group: _Group, series: str, instances: list[SourceInstance]
+    def _planned(
+        self, number: int, group: _Group, series: SourceSeries, instances: list[SourceInstance]
     ) -> PlannedSeries:
         order = numbering.instance_order([instance.values for instance in instances])
         instances = [instances[index] for index in order]
-        values = [instance.values for instance in instances]
-        study_uid = self._study_uid(number)
-        series_uid = self._series_uid(number, series, len(instances))
-        edits = self._common_edits(number, group, values)
-        shown = {_SERIES_DESCRIPTION: values[0].string(_SERIES_DESCRIPTION)}
-        shown[numbering.SERIES_NUMBER] = values[0].string(numbering.SERIES_NUMBER)
+        keep, first = self._request.keep, instances[0].values
+        edits = self._edits(number, group, instances)
+        shown = {
+            path: first.string(path) for path in (_SERIES_DESCRIPTION, numbering.SERIES_NUMBER)
+        }
         shown |= {path: edits[str(path)] or "" for path in shown if str(path) in edits}
-        if study_uid != self._source.study_instance_uid:
-            edits["StudyInstanceUID"] = study_uid
-        if series_uid != self._series_uids[series]:
-            edits["SeriesInstanceUID"] = series_uid
-        numbers = numbering.instance_numbers(values)
-        planned = [
-            self._instance(instance, study_uid, series_uid, numbers[index] if numbers else None)
-            for index, instance in enumerate(instances)
-        ]
-        patient_id, study_id, series_id, _ = orthanc_identifiers(
-            self._patient_id, study_uid, series_uid, ""
-        )
-        return PlannedSeries(
-            source=series,
-            orthanc_id=series_id,
-            series_instance_uid=series_uid,
-            study_orthanc_id=study_id,
-            study_instance_uid=study_uid,
-            patient_orthanc_id=patient_id,
+        destination = Destination(
+            patient_id=self._patient_id,
+            study_instance_uid=self._study_uid(number),
+            series_instance_uid=series_uid(keep, self._digest, series, len(instances), str(number)),
             series_number=shown[numbering.SERIES_NUMBER],
             series_description=shown[_SERIES_DESCRIPTION],
-            edits=edits,
-            instances=tuple(planned),
         )
+        members = numbered(instances, destination, keep, self._digest)
+        return moved_series(self._source.study, series, destination, edits, members)
 
-    def _instance(
-        self, instance: SourceInstance, study_uid: str, series_uid: str, number: int | None
-    ) -> PlannedInstance:
-        uid = instance.values.sop_instance_uid
-        edits: dict[str, Any] = {}
-        if "SOPInstanceUID" not in self._request.keep:
-            uid = derived_uid(self._digest, "instance", instance.orthanc_id)
-            edits["SOPInstanceUID"] = uid
-        if number is not None:
-            edits["InstanceNumber"] = str(number)
-            if instance.values.string(numbering.IMAGE_INDEX):
-                edits["ImageIndex"] = number
-        return PlannedInstance(
-            source=instance.orthanc_id,
-            file_uuid=instance.file_uuid,
-            orthanc_id=orthanc_identifiers(self._patient_id, study_uid, series_uid, uid)[3],
-            sop_instance_uid=uid,
-            edits=edits,
-        )
-
-    def _common_edits(self, number: int, group: _Group, values: list[Values]) -> dict[str, Any]:
-        edits: dict[str, Any] = dict.fromkeys(_RELATED_COUNTS)
-        edits |= {str(path): count for path, count in numbering.counts(values).items()}
+    def _edits(self, number: int, group: _Group, instances: Sequence[SourceInstance]) -> Edits:
+        first = instances[0].values
+        edits = count_edits(instances)
         edits |= {str(parse_element(text)): None for text in self._request.remove}
         edits |= {str(parse_element(text)): value for text, value in self._request.replace.items()}
         for keyword, template in self._templates.items():
             of_study = keyword in _STUDY_KEYWORDS  # the same in all series of the study
-            named_after = group.instances[0].values if of_study else values[0]
+            named_after = group.instances[0].values if of_study else first
             edits[keyword] = template.fill(named_after.strings, group.name, number, LIMITS[keyword])
-        edits.update(self._series_number(edits.get("SeriesNumber"), values[0]))
+        edits.update(self._series_number(edits.get("SeriesNumber"), first))
         return edits
 
     def _series_number(self, named: str | None, values: Values) -> dict[str, str]:
@@ -511,17 +463,7 @@ class _Planner:
     def _study_uid(self, number: int) -> str:
         if self._into == Into.STUDIES:
             return derived_uid(self._digest, "study", str(number))
-        return self._source.study_instance_uid
-
-    def _series_uid(self, number: int, series: str, count: int) -> str:
-        if "SeriesInstanceUID" not in self._request.keep:
-            return derived_uid(self._digest, "series", str(number), series)
-        if count != self._sizes[series]:
-            raise BadRequest(
-                f"$.Keep: SeriesInstanceUID cannot be kept, since series {series} is divided and"
-                " one series cannot be in two studies"
-            )
-        return self._series_uids[series]
+        return self._source.study.study_instance_uid
 
 
 def _templates(request: SplitRequest, into: Into) -> dict[str, Template]:
@@ -553,34 +495,6 @@ def _new_patient_id(source: Source, request: SplitRequest) -> str:
 
 
 def _digest(source: Source, request: SplitRequest, into: Into) -> str:
-    """Identify the request, but for how it is carried out, and the state of the source."""
-    carried_out = {
-        "asynchronous",
-        "dry_run",
-        "permissive",
-        "plan",
-        "priority",
-        "synchronous",
-        "user_data",
-    }
-    state = {
-        "Source": source.orthanc_id,
-        "Into": into,
-        "Request": request.model_dump(mode="json", exclude=carried_out),
-        "Instances": sorted((one.orthanc_id, one.file_uuid) for one in source.instances),
-        "Unreadable": sorted(orthanc_id for orthanc_id, _reason in source.unreadable),
-        "Series": sorted((one.orthanc_id, one.series_number or 0) for one in source.series),
-    }
-    return hashlib.sha256(json.dumps(state, sort_keys=True).encode()).hexdigest()
-
-
-def _reference_warnings(source: Source) -> list[str]:
-    modalities = Counter(instance.values.string(_MODALITY) for instance in source.instances)
-    referring = sorted(_REFERRING.intersection(modalities))
-    if not referring:
-        return []
-    warning = (
-        f"Instances of modality {', '.join(referring)} may refer to instances that are moved;"
-        " their references are not rewritten"
-    )
-    return [warning]
+    unreadable = [orthanc_id for orthanc_id, _reason in source.unreadable]
+    state = moving.described_state(source.instances, unreadable, source.series)
+    return digest_of(source.orthanc_id, request, {"Into": into, **state})

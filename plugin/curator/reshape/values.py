@@ -4,10 +4,11 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 
 from curator.conditions import number
-from curator.dicom import reader
+from curator.dicom import engine, reader
 from curator.dicom.charset import DEFAULT_TERM
 from curator.dicom.element import Element
 from curator.dicom.errors import Malformed
+from curator.dicom.instance import Instance
 from curator.dicom.tags import Path, dictionary_vr, parse_path
 
 _SOP_INSTANCE_UID = parse_path("SOPInstanceUID")
@@ -50,8 +51,19 @@ def read(dicom: bytes, paths: Iterable[Path], default_charset: str = DEFAULT_TER
     DicomError
         If the instance cannot be read for certain, or a text does not fit its character set.
     """
+    return values_of(engine.opened(dicom, default_charset), paths)
+
+
+def values_of(instance: Instance, paths: Iterable[Path]) -> Values:
+    """Decode elements of an instance that is taken apart already.
+
+    Raises
+    ------
+    DicomError
+        If it has no SOP Instance UID, or a text does not fit its character set.
+    """
     wanted = frozenset(paths) | {_SOP_INSTANCE_UID}
-    header = reader.read(dicom, wanted, default_charset=default_charset)
+    header = reader.header_of(instance, wanted)
     texts = {
         path: tuple(text for element in header.elements(path) for text in _strings(element, path))
         for path in wanted

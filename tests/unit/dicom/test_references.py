@@ -309,7 +309,15 @@ def test_a_series_without_instances_follows_the_series():
     assert [
         (one.StudyInstanceUID, [part.SeriesInstanceUID for part in one.ReferencedSeriesSequence])
         for one in result
-    ] == [(NEW_STUDY, [NEW_SERIES]), (OLD_STUDY, ["1.2.7"])]
+    ] == [(NEW_STUDY, [NEW_SERIES, "1.2.7"])]
+
+
+def test_what_is_not_stored_goes_with_all_others_of_its_series_or_study():
+    items = [study(OLD_STUDY, [series(OLD_SERIES, leaves(1, 3)), series("1.2.7", leaves(4))])]
+    dataset = repaired(WHOLE, SourceImageEvidenceSequence=items)
+    assert nested(dataset.SourceImageEvidenceSequence) == [
+        (NEW_STUDY, [(NEW_SERIES, [new(1), old(3)]), ("1.2.7", [old(4)])])
+    ]
 
 
 def test_each_list_of_a_divided_series_keeps_its_own_instances():
@@ -859,9 +867,11 @@ def rows(items, keyword, uids):
     """Yield one row for each instance in a list of studies: where it is now, and what says so."""
     for item in items:
         for part in item.ReferencedSeriesSequence:
-            home = (item.StudyInstanceUID, part.SeriesInstanceUID)
+            study_uid, series_uid = item.StudyInstanceUID, part.SeriesInstanceUID
+            home = (uids.studies.get(study_uid, study_uid), series_uid)
+            home = uids.series.get(series_uid, home)
             if keyword not in part:
-                yield *uids.series.get(home[1], home), item, part, None
+                yield *home, item, part, None
             for one in part.get(keyword, []):
                 place = uids.instances.get(one.ReferencedSOPInstanceUID)
                 named = (place.study_instance_uid, place.series_instance_uid) if place else home
@@ -962,13 +972,18 @@ def test_lists_are_what_grouping_their_rows_again_gives(elements, uids, syntax, 
 @given(objects(), maps(), st.sampled_from([*SYNTAXES]), st.booleans())
 def test_repairing_twice_changes_nothing_more(elements, uids, syntax, undefined):
     """As long as nothing moves to a place that something else has left."""
+    taken = {
+        uid
+        for place in uids.instances.values()
+        for uid in (place.study_instance_uid, place.series_instance_uid)
+    }
     fresh = UidMap(
         {
             uid: Place(place.study_instance_uid, place.series_instance_uid, f"1.2.9.{uid}")
             for uid, place in uids.instances.items()
         },
-        uids.series,
-        uids.studies,
+        {old_uid: named for old_uid, named in uids.series.items() if old_uid not in taken},
+        {old_uid: named for old_uid, named in uids.studies.items() if old_uid not in taken},
     )
     data = instance(transfer_syntax=syntax, undefined_lengths=undefined, **elements)
     once = apply(data, Edits(), uids=fresh)

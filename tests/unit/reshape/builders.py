@@ -1,20 +1,33 @@
 """Instances as the plan sees them: values by element, without files."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from datetime import UTC, datetime
 from typing import Any
 
 from curator.dicom.identifiers import orthanc_identifiers
-from curator.dicom.tags import Path, parse_path
+from curator.dicom.references import Kind, Reference
+from curator.dicom.tags import Path, parse_path, parse_tag, tag_text
 from curator.models import validate
 from curator.reshape import split
+from curator.reshape.plan import Plan, PlannedInstance, PlannedSeries
 from curator.reshape.request import SplitRequest
-from curator.reshape.split import Source, SourceInstance, SourceSeries
+from curator.reshape.source import Holdings, SourceInstance, SourceSeries, SourceStudy, Wanted
+from curator.reshape.split import Source
 from curator.reshape.values import Values
+from factory import uid
 
 PATIENT_ID = "P1"
 STUDY_UID = "1.2.3"
 
+NOW = datetime(2024, 1, 2, 3, 4, 5, 678, tzinfo=UTC)
+
 Elements = Mapping[str, Any]
+
+Row = Mapping[str, Any]
+"""An instance: elements by keyword; in lower case, what else is known of it (`holdings_of`)."""
+
+Patients = Mapping[str, Mapping[str, Mapping[str, Sequence[Row]]]]
+"""Rows by the names of patient, study and series."""
 
 
 class _Absent(dict[Path, tuple[str, ...]]):
@@ -29,15 +42,15 @@ def _texts(value: Any) -> tuple[str, ...]:
     return tuple(map(str, parts))
 
 
-def values(uid: str = "1.1", **elements: Any) -> Values:
+def values(sop_instance_uid: str = "1.1", **elements: Any) -> Values:
     """Return the values of an instance that lacks all other elements."""
-    return texts_of(elements, uid)
+    return texts_of(elements, sop_instance_uid)
 
 
-def texts_of(elements: Elements, uid: str = "1.1") -> Values:
+def texts_of(elements: Elements, sop_instance_uid: str = "1.1") -> Values:
     """Return the values of an instance, by names of elements that are no keywords too."""
     found = {parse_path(name): _texts(value) for name, value in elements.items()}
-    return Values(_Absent(found), uid)
+    return Values(_Absent(found), sop_instance_uid)
 
 
 def column(keyword: str, *found: Any) -> list[Values]:
@@ -71,12 +84,11 @@ def source_of(
         series_uid = f"{STUDY_UID}.{name}"
         identifiers = orthanc_identifiers(PATIENT_ID, STUDY_UID, series_uid, "")
         for number, elements in enumerate(instances):
-            uid = f"{series_uid}.{number}"
-            found = {parse_path(key): _texts(value) for key, value in elements.items()}
-            read = Values({path: found.get(path, ()) for path in paths}, uid)
-            orthanc_id = orthanc_identifiers(PATIENT_ID, STUDY_UID, series_uid, uid)[3]
+            sop = f"{series_uid}.{number}"
+            instance = orthanc_identifiers(PATIENT_ID, STUDY_UID, series_uid, sop)[3]
             file_uuid = f"file-{number + overwritten}"
-            members.append(SourceInstance(orthanc_id, identifiers[2], file_uuid, read))
+            read = _read(elements, paths, sop)
+            members.append(SourceInstance(instance, identifiers[2], file_uuid, read))
         bad = sum(one == name for one, _instance in unreadable)
         series_number = (numbers or {}).get(name, len(described) + 1)
         count = len(instances) + bad if level == "Study" or not described else 0
@@ -86,11 +98,209 @@ def source_of(
     return Source(
         level=level,
         orthanc_id=study if level == "Study" else first,
-        patient_orthanc_id=patient,
         patient_id=PATIENT_ID,
-        study_orthanc_id=study,
-        study_instance_uid=STUDY_UID,
+        study=SourceStudy(study, STUDY_UID, patient),
         series=tuple(described),
         instances=tuple(one for one in members if level == "Study" or one.series == first),
         unreadable=tuple((instance, "Malformed") for _series, instance in unreadable),
     )
+
+
+def study_uid(study: str) -> str:
+    """Return the Study Instance UID of a name."""
+    return uid("study", study)
+
+
+def series_uid(series: str) -> str:
+    """Return the Series Instance UID of a name, whatever study it is in."""
+    return uid("series", series)
+
+
+def sop_uid(series: str, instance: int | str = 0) -> str:
+    """Return the SOP Instance UID of the row of a series, or of a name (``uid``)."""
+    return uid("instance", series, instance) if isinstance(instance, int) else uid(instance)
+
+
+def orthanc_id(patient: str, study: str = "", series: str = "", instance: int | str = "") -> str:
+    """Return the Orthanc identifier of what is named: a patient, study, series or instance."""
+    depth = 3 if instance != "" else [bool(one) for one in (patient, study, series)].count(True) - 1
+    sop = sop_uid(series, instance) if depth == 3 else ""
+    return orthanc_identifiers(patient, study_uid(study), series_uid(series), sop)[depth]
+
+
+def holdings_of(patients: Patients, wanted: Wanted, concerned: Collection[str] = ()) -> Holdings:
+    """Return what is stored of patients.
+
+    Of what is not `concerned` no value can be asked for, as it is not read. A row has elements, and
+    may have
+
+    - ``uid``: a name for its SOP Instance UID, to have one of them twice,
+    - ``file``: a name for its file, ``pixels``: the digest of its pixels,
+    - ``refers``: references (`refers_to`, `lists`), ``mentions``: UIDs elsewhere,
+    - ``signed``, ``unreadable``: whether it is.
+    """
+    tree = Holdings(
+        patients={orthanc_id(patient): patient for patient in patients},
+        studies={
+            orthanc_id(patient, study): SourceStudy(
+                orthanc_id(patient, study), study_uid(study), orthanc_id(patient)
+            )
+            for patient, studies in patients.items()
+            for study in studies
+        },
+        series={
+            orthanc_id(patient, study, series): _series(patient, study, series, rows)
+            for patient, studies in patients.items()
+            for study, found in studies.items()
+            for series, rows in found.items()
+        },
+        instances=(),
+        concerned=frozenset(),
+    )
+    instances: list[SourceInstance] = []
+    unreadable: list[tuple[str, str, str]] = []
+    chosen: set[str] = set()
+    for line, row in _rows(patients):
+        instance, series = orthanc_id(*line), orthanc_id(*line[:3])
+        is_concerned = not {instance, *tree.parents(series)}.isdisjoint(concerned)
+        if is_concerned:
+            chosen.add(instance)
+        if row.get("unreadable"):
+            unreadable.append((instance, series, "Malformed"))
+        else:
+            instances.append(_instance(line, row, wanted if is_concerned else Wanted(frozenset())))
+    return Holdings(
+        tree.patients,
+        tree.studies,
+        tree.series,
+        tuple(instances),
+        frozenset(chosen),
+        tuple(unreadable),
+    )
+
+
+def refers_to(
+    uid: str,
+    path: str = "ReferencedImageSequence[0].ReferencedSOPInstanceUID",
+    kind: Kind = Kind.INSTANCE,
+) -> Reference:
+    """Return a reference."""
+    return Reference(int(parse_tag(path.partition("[")[0])), path, kind, uid, "")
+
+
+def lists(series: str, *instances: str, number: int = 0, study: str = "") -> list[Reference]:
+    """Return the references of an item that lists instances of a series, maybe of a study."""
+    item = f"ReferencedSeriesSequence[{number}]."
+    found: list[Reference] = []
+    if study:
+        above = f"StudiesContainingOtherReferencedInstancesSequence[{number}]."
+        found.append(refers_to(study, f"{above}StudyInstanceUID", Kind.STUDY))
+        item = f"{above}ReferencedSeriesSequence[0]."
+    found.append(refers_to(series, f"{item}SeriesInstanceUID", Kind.SERIES))
+    leaf = f"{item}ReferencedInstanceSequence"
+    found += [
+        refers_to(one, f"{leaf}[{index}].ReferencedSOPInstanceUID")
+        for index, one in enumerate(instances)
+    ]
+    return found
+
+
+def changes_of(plan: Plan, instance: str) -> dict[str, Any]:
+    """Return everything that a plan changes in one instance, by keyword."""
+    ((series, planned),) = [pair for pair in plan.changed() if pair[1].source == instance]
+    return {**series.edits, **planned.edits}
+
+
+def placed(plan: Plan) -> list[tuple[PlannedSeries, PlannedInstance]]:
+    """Return every instance that a plan moves, with its series."""
+    return [(series, one) for series in plan.series for one in series.instances]
+
+
+def check_identifiers(plan: Plan, patient_ids: Mapping[str, str]) -> None:
+    """Check that the planned identifiers are those that Orthanc gives.
+
+    Parameters
+    ----------
+    patient_ids : mapping
+        PatientID by Orthanc identifier, of all patients that there are afterwards.
+    """
+    for series, one in placed(plan):
+        assert (
+            series.patient_orthanc_id,
+            series.study_orthanc_id,
+            series.orthanc_id,
+            one.orthanc_id,
+        ) == orthanc_identifiers(
+            patient_ids[series.patient_orthanc_id],
+            series.study_instance_uid,
+            series.series_instance_uid,
+            one.sop_instance_uid,
+        )
+
+
+def _rows(patients: Patients) -> Iterable[tuple[tuple[str, str, str, int | str], Row]]:
+    for patient, studies in patients.items():
+        for study, found in studies.items():
+            for series, rows in found.items():
+                for number, row in enumerate(rows):
+                    yield (patient, study, series, row.get("uid", number)), row
+
+
+def _series(patient: str, study: str, series: str, rows: Sequence[Row]) -> SourceSeries:
+    first = rows[0] if rows else {}
+    number = first.get("SeriesNumber")
+    return SourceSeries(
+        orthanc_id=orthanc_id(patient, study, series),
+        series_instance_uid=series_uid(series),
+        instances_count=len(rows),
+        series_number=None if number is None else int(number),
+        study=orthanc_id(patient, study),
+        series_description=first.get("SeriesDescription", ""),
+    )
+
+
+def _instance(line: tuple[str, str, str, int | str], row: Row, wanted: Wanted) -> SourceInstance:
+    patient, study, series, instance = line
+    elements = {
+        "PatientID": patient,
+        "StudyInstanceUID": study_uid(study),
+        "SeriesInstanceUID": series_uid(series),
+        **{keyword: _whole(value) for keyword, value in row.items() if not keyword.islower()},
+    }
+    keywords = {tag_text(tag) for tag in wanted.elements}
+    references = tuple(row.get("refers", ()))
+    mentioned = [*(one.uid for one in references), *row.get("mentions", ())]
+    return SourceInstance(
+        orthanc_id=orthanc_id(*line),
+        series=orthanc_id(*line[:3]),
+        file_uuid=row.get("file", "file"),
+        values=_read({"PatientID": patient, **row}, wanted.paths, sop_uid(series, instance)),
+        elements={
+            key: value for key, value in elements.items() if key in keywords and value is not None
+        },
+        references=references,
+        mentions=frozenset(one.encode() for one in mentioned),
+        signed=row.get("signed", False),
+        pixel_digest=row.get("pixels") if wanted.pixels else None,
+    )
+
+
+def _whole(value: Any) -> Any:
+    """Return a whole element as it is read: text, or the items of a sequence."""
+    if value is None or (isinstance(value, list) and not all(map(_is_single, value))):
+        return value
+    return [] if value == [] else "\\".join(_texts(value))
+
+
+def _is_single(value: Any) -> bool:
+    return isinstance(value, str | int | float)
+
+
+def _read(elements: Elements, paths: Iterable[Path], sop_instance_uid: str) -> Values:
+    """Return the values of an instance as they are read: exactly those that are asked for."""
+    found = {
+        parse_path(name): _texts(value)
+        for name, value in elements.items()
+        if not name.islower() and (not isinstance(value, list) or all(map(_is_single, value)))
+    }
+    return Values({path: found.get(path, ()) for path in paths}, sop_instance_uid)

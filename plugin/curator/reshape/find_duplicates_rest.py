@@ -1,0 +1,34 @@
+"""Endpoint that finds duplicates."""
+
+from curator.jobs import JobEngine, Submission
+from curator.reshape.find_duplicates import FindDuplicatesRequest, FindDuplicatesService
+from curator.web import Endpoint, Request, Response, json_object, json_response, parse
+
+
+class FindDuplicatesApi:
+    """Endpoint that finds duplicates."""
+
+    def __init__(self, service: FindDuplicatesService, engine: JobEngine) -> None:
+        self._service = service
+        self._engine = engine
+
+    def endpoints(self) -> list[Endpoint]:
+        """Return the endpoint."""
+        return [Endpoint("/tools/find-duplicates", {"POST": self._find})]
+
+    def _find(self, request: Request) -> Response:
+        body = json_object(request)
+        parsed = parse(FindDuplicatesRequest, body)
+        self._service.check(parsed)
+        submission = Submission(
+            type=self._service.job_type,
+            request={"Body": body},
+            claims=frozenset(),
+            user=request.user,
+            priority=parsed.priority,
+            user_data=parsed.user_data,
+        )
+        if parsed.waits:
+            return json_response(self._engine.submit_and_wait(submission))
+        job_id = self._engine.submit(submission)
+        return json_response({"ID": job_id, "Path": f"/jobs/{job_id}"})

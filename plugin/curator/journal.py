@@ -11,14 +11,15 @@ from datetime import UTC, datetime, timedelta
 from enum import StrEnum
 from typing import Any
 
-from sqlalchemy import delete, insert, select, update
+from sqlalchemy import delete, insert, or_, select, update
 from sqlalchemy.exc import IntegrityError
 
-from curator.jobs import timestamp
+from curator.jobs import ACTIVE, timestamp
 from curator.store import (
     Row,
     Store,
     follows,
+    jobs,
     operation_instances,
     operation_resources,
     operations,
@@ -186,9 +187,12 @@ class Journal:
         self._forget_followed()
 
     def expire(self, days: int) -> None:
-        """Delete what is older than some days, except what is not done."""
-        oldest = _in_days(-days)
-        old = select(operations.c.id).where(operations.c.created < oldest, operations.c.done)
+        """Delete what is older than some days, except what a job has still to finish or undo."""
+        unfinished = select(jobs.c.id).where(or_(jobs.c.state.in_(ACTIVE), jobs.c.phase != ""))
+        old = select(operations.c.id).where(
+            operations.c.created < _in_days(-days),
+            or_(operations.c.done, operations.c.job.not_in(unfinished)),
+        )
         self._delete([row["id"] for row in self._store.rows(old)])
         with self._store.transaction() as connection:
             connection.execute(delete(follows).where(follows.c.expires < timestamp()))

@@ -8,6 +8,7 @@ from sqlalchemy import update
 
 from curator.journal import Action, Change, Entry, Follow, Journal, State, Taken
 from curator.store import Store, follows, operations
+from unit.test_store import row
 
 DAYS = 90
 
@@ -209,12 +210,26 @@ def test_what_is_old_expires_with_all_that_belongs_to_it(journal, store):
     assert what_is_kept(journal, "young") == young
 
 
-def test_what_is_not_done_never_expires(journal, store):
+@pytest.mark.parametrize(
+    ("state", "phase", "stays"),
+    [
+        ("Running", "", True),
+        ("Paused", "Writing", True),
+        ("Failure", "Committed", True),
+        ("Failure", "", False),
+        (None, "", False),
+    ],
+)
+def test_what_is_not_done_expires_once_its_job_has_left_nothing(
+    journal, store, state, phase, stays
+):
     fill(journal, "op")
     age(store, "op", 100 * DAYS)
     before = what_is_kept(journal, "op")
+    if state is not None:
+        store.add_job(row(journal.operation("op")["job"], state=state, phase=phase))
     journal.expire(DAYS)
-    assert what_is_kept(journal, "op") == before
+    assert what_is_kept(journal, "op") == (before if stays else [None, None])
 
 
 def test_an_undo_is_noted(journal):

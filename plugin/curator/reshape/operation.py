@@ -228,7 +228,7 @@ class OperationTask:
             "Series": list(dict.fromkeys(series.orthanc_id for series in plan.series)),
         }
         self._access.gateway.audit(
-            job.user, self._kind.level, plan.resource, self._kind.action.lower(), details
+            job.user, Level(plan.level), plan.subject, self._kind.action.lower(), details
         )
 
 

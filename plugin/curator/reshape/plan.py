@@ -287,6 +287,11 @@ class Plan(Model):
     follow: bool = False
 
     @property
+    def subject(self) -> str:
+        """The patient, study or series that the operation is about."""
+        return self.parents[0] if self.kind == Kind.UNDO else self.resource
+
+    @property
     def series(self) -> tuple[PlannedSeries, ...]:
         """All new series."""
         return tuple(series for group in self.groups for series in group.series)

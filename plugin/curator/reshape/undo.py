@@ -175,7 +175,7 @@ class Undo:
             kind=Kind.UNDO,
             digest=digest,
             created=created(datetime.now(UTC)),
-            level="Operation",
+            level=plan.level,
             resource=done.id,
             parents=(plan.resource,),
             keep_source=False,

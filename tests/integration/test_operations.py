@@ -184,13 +184,25 @@ def interleaved_series() -> tuple[bytes, ...]:
 
 @cache
 def two_persons() -> tuple[bytes, ...]:
-    """Return two persons with one PatientID: a study of each, and one that has both."""
-    anna: dict[str, Any] = {"PatientName": "SAME^ANNA", "PatientBirthDate": "19700102", "PatientSex": "F"}
-    otto: dict[str, Any] = {"PatientName": "SAME^OTTO", "PatientBirthDate": "19510607", "PatientSex": "M"}
+    """Return two persons with one PatientID: a study of each, and one that has both.
+
+    The first one has most instances, so she stays. Of several persons the index of Orthanc shows
+    one, and no undo could tell it which.
+    """
+    anna: dict[str, Any] = {
+        "PatientName": "SAME^ANNA",
+        "PatientBirthDate": "19700102",
+        "PatientSex": "F",
+    }
+    otto: dict[str, Any] = {
+        "PatientName": "SAME^OTTO",
+        "PatientBirthDate": "19510607",
+        "PatientSex": "M",
+    }
     own = {name: study_elements(name, "SHARED") for name in ("anna", "otto", "both")}
     images = ct_series(3, study="otto", **own["otto"], **otto)
     return (
-        *ct_series(4, study="anna", **own["anna"], **anna),
+        *ct_series(6, study="anna", **own["anna"], **anna),
         *images,
         make_key_objects(images),
         *ct_series(2, study="both", series="hers", **own["both"], **anna),

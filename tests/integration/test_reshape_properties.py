@@ -25,7 +25,7 @@ from integration.servers import RunningServer
 from invariants import Check, identity
 from patients import RandomPatient, two_patients
 
-EXAMPLES = settings().max_examples // 6
+EXAMPLES = settings().max_examples // 8
 """Of each release; an example is a thousand requests."""
 
 MOST_OPERATIONS = 3

@@ -16,14 +16,34 @@ PURE = (
     "curator.dicom",
     "curator.errors",
     "curator.models",
+    "curator.reshape.consensus",
     "curator.reshape.criteria",
+    "curator.reshape.delta",
+    "curator.reshape.demographics",
+    "curator.reshape.duplicates",
     "curator.reshape.edits",
+    "curator.reshape.elements",
     "curator.reshape.find_duplicates_digest",
+    "curator.reshape.follow",
+    "curator.reshape.in_place",
+    "curator.reshape.merge",
+    "curator.reshape.merge_patients",
+    "curator.reshape.merge_request",
+    "curator.reshape.merge_series",
     "curator.reshape.modules",
+    "curator.reshape.moving",
     "curator.reshape.naming",
     "curator.reshape.numbering",
+    "curator.reshape.options",
     "curator.reshape.plan",
+    "curator.reshape.repair",
     "curator.reshape.request",
+    "curator.reshape.rewriting",
+    "curator.reshape.sides",
+    "curator.reshape.source",
+    "curator.reshape.split",
+    "curator.reshape.split_patient",
+    "curator.reshape.stacking",
     "curator.reshape.values",
 )
 """Packages and modules that take values and return values."""
@@ -41,11 +61,22 @@ SHELL = (
     "curator.gateway",
     "curator.jobs",
     "curator.jobs_rest",
+    "curator.journal",
+    "curator.operations_rest",
+    "curator.reshape.access",
     "curator.reshape.apply",
+    "curator.reshape.carry",
+    "curator.reshape.files",
     "curator.reshape.find_duplicates",
     "curator.reshape.find_duplicates_rest",
+    "curator.reshape.follower",
+    "curator.reshape.operation",
+    "curator.reshape.operations",
+    "curator.reshape.overwrite",
     "curator.reshape.rest",
     "curator.reshape.sources",
+    "curator.reshape.storing",
+    "curator.reshape.undo",
     "curator.server",
     "curator.status_rest",
     "curator.store",
@@ -93,6 +124,13 @@ def within(name: str, packages) -> bool:
 def test_every_entry_of_the_tables_exists():
     missing = [name for name in (*SDK_FILES, *PURE, *SHELL) if name not in MODULES]
     assert missing == []
+
+
+def test_every_module_of_the_features_is_either_pure_or_not():
+    features = [name for name in MODULES if within(name, FEATURES) and name not in FEATURES]
+    lists = {name: [within(name, PURE), within(name, SHELL)] for name in features}
+    assert [name for name, found in lists.items() if found.count(True) != 1] == []
+    assert [name for name in (*PURE, *SHELL) if (*PURE, *SHELL).count(name) > 1] == []
 
 
 @pytest.mark.parametrize("name", sorted(MODULES))

@@ -129,7 +129,7 @@ class _Follow:
         return [
             one
             for one in self._earlier.series
-            if one.source_study == source.study != one.study_orthanc_id
+            if one.source_study == source.study
             and one.source_study_instance_uid in self._earlier.studies
         ]
 

@@ -1,6 +1,8 @@
 """Instances as the plan sees them: values by element, without files."""
 
+from collections import Counter
 from collections.abc import Collection, Iterable, Mapping, Sequence
+from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any
 
@@ -179,6 +181,68 @@ def holdings_of(patients: Patients, wanted: Wanted, concerned: Collection[str] =
     )
 
 
+def applied(holdings: Holdings, plan: Plan) -> Holdings:
+    """Return what is stored once a plan is carried out, but for references."""
+    gone = {one.source for one in plan.dropped}
+    if not plan.keep_source:
+        gone |= {one.source for one in plan.instances}
+    found = {one.orthanc_id: one for one in holdings.instances}
+    moved = [_rewritten(found[one.source], series, one) for series, one in plan.changed()]
+    gone |= {one.orthanc_id for one in moved}
+    instances = [one for one in holdings.instances if one.orthanc_id not in gone]
+    trees = [_tree(holdings, series) for series in plan.series]
+    whole = together(holdings, *trees)
+    return replace(whole, instances=(*instances, *moved), concerned=frozenset())
+
+
+def together(*parts: Holdings) -> Holdings:
+    """Return everything that some holdings hold."""
+    return Holdings(
+        patients={key: value for one in parts for key, value in one.patients.items()},
+        studies={key: value for one in parts for key, value in one.studies.items()},
+        series={key: value for one in reversed(parts) for key, value in one.series.items()},
+        instances=tuple(instance for one in parts for instance in one.instances),
+        concerned=frozenset().union(*(one.concerned for one in parts)),
+        unreadable=tuple(instance for one in parts for instance in one.unreadable),
+    )
+
+
+def as_read(holdings: Holdings, wanted: Wanted, concerned: Collection[str]) -> Holdings:
+    """Return what is known when just this is read: nothing of what is empty or not concerned."""
+    chosen = {one.orthanc_id for one in holdings.within(concerned)}
+    chosen |= {one for one, _reason in holdings.unreadable_within(concerned)}
+    keywords = {tag_text(tag) for tag in wanted.elements}
+
+    def read(one: SourceInstance) -> SourceInstance:
+        if one.orthanc_id not in chosen:
+            values = Values({}, one.values.sop_instance_uid)
+            return replace(one, values=values, elements={}, pixel_digest=None)
+        texts = {path: one.values.texts[path] for path in wanted.paths}
+        return replace(
+            one,
+            values=Values(texts, one.values.sop_instance_uid),
+            elements={key: value for key, value in one.elements.items() if key in keywords},
+            pixel_digest=one.pixel_digest if wanted.pixels else None,
+        )
+
+    counts = Counter(one.series for one in holdings.instances)
+    counts.update(series for _, series, _ in holdings.unreadable)
+    series = {
+        key: replace(one, instances_count=counts[key])
+        for key, one in holdings.series.items()
+        if counts[key]
+    }
+    studies = {key: holdings.studies[key] for key in {one.study for one in series.values()}}
+    return Holdings(
+        {one.patient: holdings.patients[one.patient] for one in studies.values()},
+        studies,
+        series,
+        tuple(map(read, holdings.instances)),
+        frozenset(chosen),
+        holdings.unreadable,
+    )
+
+
 def refers_to(
     uid: str,
     path: str = "ReferencedImageSequence[0].ReferencedSOPInstanceUID",
@@ -282,6 +346,50 @@ def _instance(line: tuple[str, str, str, int | str], row: Row, wanted: Wanted) -
         mentions=frozenset(one.encode() for one in mentioned),
         signed=row.get("signed", False),
         pixel_digest=row.get("pixels") if wanted.pixels else None,
+    )
+
+
+def _tree(holdings: Holdings, series: PlannedSeries) -> Holdings:
+    """Return the parents that a planned series is in, without instances."""
+    patient_id = holdings.patients.get(series.patient_orthanc_id)
+    if patient_id is None:
+        patient_id = series.edits["PatientID"]
+    study = SourceStudy(
+        series.study_orthanc_id, series.study_instance_uid, series.patient_orthanc_id
+    )
+    source = SourceSeries(
+        orthanc_id=series.orthanc_id,
+        series_instance_uid=series.series_instance_uid,
+        instances_count=0,
+        series_number=int(series.series_number) if series.series_number else None,
+        study=study.orthanc_id,
+        series_description=series.series_description,
+    )
+    return Holdings(
+        {series.patient_orthanc_id: patient_id},
+        {study.orthanc_id: study},
+        {source.orthanc_id: source},
+        (),
+        frozenset(),
+    )
+
+
+def _rewritten(
+    instance: SourceInstance, series: PlannedSeries, planned: PlannedInstance
+) -> SourceInstance:
+    edits = {**series.edits, **planned.edits}
+    texts = {
+        path: _texts(edits[str(path)]) if str(path) in edits else found
+        for path, found in instance.values.texts.items()
+    }
+    elements = {**instance.elements, **{key: _whole(value) for key, value in edits.items()}}
+    return replace(
+        instance,
+        orthanc_id=planned.orthanc_id,
+        series=series.orthanc_id,
+        file_uuid=f"{instance.file_uuid} changed",
+        values=Values(texts, planned.sop_instance_uid),
+        elements={key: value for key, value in elements.items() if value is not None},
     )
 
 

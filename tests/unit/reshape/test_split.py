@@ -2,7 +2,6 @@
 
 import re
 from collections import Counter
-from datetime import UTC, datetime
 from typing import Any
 
 import pytest
@@ -13,14 +12,25 @@ from curator.dicom.identifiers import orthanc_identifiers
 from curator.dicom.tags import parse_path
 from curator.errors import BadRequest, Conflict, CuratorError
 from curator.models import validate
+from curator.reshape import split
+from curator.reshape.moving import RELATED_COUNTS
 from curator.reshape.plan import Plan, PlannedGroup
 from curator.reshape.request import Into
+from curator.reshape.source import Wanted
 from curator.reshape.split import Source, check, make_plan
-from unit.reshape.builders import PATIENT_ID, STUDY_UID, request_of, source_of
+from unit.reshape import builders
+from unit.reshape.builders import (
+    NOW,
+    PATIENT_ID,
+    STUDY_UID,
+    holdings_of,
+    request_of,
+    series_uid,
+    source_of,
+    study_uid,
+)
 
 CONCATENATION = parse_path("ConcatenationUID")
-NOW = datetime(2024, 1, 2, 3, 4, 5, 678, tzinfo=UTC)
-
 Series = dict[str, list[dict[str, Any]]]
 
 
@@ -143,6 +153,40 @@ def test_a_series_is_split_into_series_of_its_study_by_default():
     assert plan.studies == {}
     assert {one.study_instance_uid for one in plan.series} == {STUDY_UID}
     assert plan.instances_count == 2
+
+
+@pytest.mark.parametrize(
+    ("body", "whole"),
+    [
+        ({"Series": ["a", "b"]}, True),
+        ({"Series": ["a", "b"], "Into": "Series"}, False),
+        ({"Series": ["a"]}, False),
+        ({"By": ["EchoTime"]}, False),
+    ],
+)
+def test_a_study_that_becomes_another_one_as_a_whole_is_known_as_such(body, whole):
+    plan = plan_of({"a": echoes(10, 80), "b": echoes(10)}, **body)
+    new = plan.series[0].study_instance_uid
+    assert plan.studies == ({STUDY_UID: new} if whole else {})
+
+
+def test_a_study_of_which_something_cannot_be_read_does_not_move_as_a_whole():
+    plan = plan_of({"a": echoes(10, 80)}, unreadable=(("a", "bad"),), Series=["a"], Permissive=True)
+    assert plan.studies == {}
+    assert not plan.series[0].whole
+
+
+def test_a_series_that_is_divided_is_not_whole():
+    plan = plan_of({"a": echoes(10, 80), "b": echoes(10)}, By=["EchoTime"])
+    assert {one.source: one.whole for one in plan.series if one.source == orthanc_id("b")} == {
+        orthanc_id("b"): True
+    }
+    assert not any(one.whole for one in plan.series if one.source == orthanc_id("a"))
+
+
+def test_counts_of_related_objects_go():
+    (series, _) = plan_of({"a": echoes(10, 80)}, By=["EchoTime"]).series
+    assert series.edits.items() >= dict.fromkeys(RELATED_COUNTS).items()
 
 
 WHERE = {"Tag": "EchoTime", "Between": [0, 50]}
@@ -742,8 +786,8 @@ def test_series_numbers_are_unique_in_a_study(study: Any, body):
         if "SeriesNumber" in one.edits:
             given_out.setdefault(one.study_instance_uid, []).append(one.edits["SeriesNumber"])
     taken = [str(one.series_number) for one in source.series]
-    for study_uid, numbers in given_out.items():
-        numbers = numbers + (taken if study_uid == STUDY_UID else [])
+    for study, numbers in given_out.items():
+        numbers = numbers + (taken if study == STUDY_UID else [])
         assert len(set(numbers)) == len(numbers)
         assert all(-(2**31) <= int(number) < 2**31 for number in numbers)
 
@@ -808,6 +852,34 @@ def test_a_check_needs_no_instances():
     assert check(request_of(By=["Echo"], Into="Studies"), Into.SERIES) is Into.STUDIES
     with pytest.raises(CuratorError):
         check(request_of(), Into.SERIES)
+
+
+def test_the_source_is_what_is_stored_of_the_study_or_series():
+    patients = {
+        "P1": {"A": {"A1": [{}, {"unreadable": True}], "A2": [{}]}, "B": {"B1": [{}]}},
+    }
+    holdings = holdings_of(patients, Wanted(frozenset()), [])
+    study, series = (builders.orthanc_id("P1", "A", *name) for name in ((), ("A1",)))
+
+    found = split.source_of(holdings, "Study", study)
+    assert (found.level, found.orthanc_id, found.patient_id) == ("Study", study, "P1")
+    assert found.study.study_instance_uid == study_uid("A")
+    assert {one.series_instance_uid: one.instances_count for one in found.series} == {
+        series_uid("A1"): 2,
+        series_uid("A2"): 1,
+    }
+    assert len(found.instances) == 2
+    assert found.unreadable == ((builders.orthanc_id("P1", "A", "A1", 1), "Malformed"),)
+
+    of_series = split.source_of(holdings, "Series", series)
+    assert of_series.study == found.study
+    assert [one.series for one in of_series.instances] == [series]
+    assert {one.series_instance_uid: one.instances_count for one in of_series.series} == {
+        series_uid("A1"): 2,
+        series_uid("A2"): 0,
+    }
+    with pytest.raises(KeyError):
+        split.source_of(holdings, "Study", "unknown")
 
 
 def test_elements_are_read_that_the_request_asks_for():

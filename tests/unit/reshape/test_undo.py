@@ -147,6 +147,23 @@ def test_late_instances_that_went_after_a_merge_come_back_with_it(store):
     assert orthanc.state() == before
 
 
+def test_a_late_instance_that_was_dropped_comes_back(store):
+    server = served(MERGE, store)
+    orthanc = server.orthanc
+    MERGE.run(server)
+    arrived = series_id("b", "CT")
+    again = ct_series(1, study="b", series="CT", AccessionNumber="B", SeriesNumber=7)[0]
+    orthanc.receive(again)
+    orthanc.adorn()
+    between = orthanc.state()
+    body = {"Operation": "op", "Level": "Series", "OperationId": "late"}
+    content = server.run("CuratorFollow", arrived, **body)
+    assert len(content["DroppedInstances"]) == 1
+    assert arrived not in orthanc.nodes
+    server.undo("late")
+    assert orthanc.state() == between
+
+
 def test_what_was_undone_is_not_followed_any_more(store):
     server = served(MERGE, store)
     MERGE.run(server)

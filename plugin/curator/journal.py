@@ -52,8 +52,6 @@ class Entry:
         Chosen by the user (``OperationId``) or by us.
     origin : dict
         Where the request came from, as far as Orthanc tells a plugin.
-    reverts : str or None
-        The operation that this one takes back.
     """
 
     id: str
@@ -64,7 +62,6 @@ class Entry:
     user: str
     origin: dict[str, str]
     request: dict[str, Any]
-    reverts: str | None = None
 
 
 @dataclass(frozen=True)
@@ -152,11 +149,6 @@ class Journal:
     def operation(self, operation_id: str) -> Row | None:
         """Read an operation without its plan."""
         rows = self._store.rows(select(*_SUMMARY).where(operations.c.id == operation_id))
-        return rows[0] if rows else None
-
-    def operation_of(self, job_id: str) -> Row | None:
-        """Read the operation that a job carries out."""
-        rows = self._store.rows(select(*_SUMMARY).where(operations.c.job == job_id))
         return rows[0] if rows else None
 
     def operations(self) -> list[Row]:

@@ -78,7 +78,6 @@ operations = Table(
     Column("plan", JSON, nullable=True),
     Column("content", JSON, nullable=False),
     Column("done", Boolean, nullable=False),
-    Column("reverts", String(64), nullable=True),
     Column("reverted_by", String(64), nullable=True),
 )
 

@@ -109,15 +109,6 @@ def test_an_identifier_is_taken_once(journal):
     assert row["user"] == "operator"
 
 
-def test_an_operation_is_found_by_its_job(journal):
-    journal.enter(entry("a"))
-    journal.enter(entry("b"))
-    found = journal.operation_of("job of b")
-    assert found is not None
-    assert found["id"] == "b"
-    assert journal.operation_of("no job") is None
-
-
 def test_the_latest_comes_first(journal, store):
     for number, operation_id in enumerate("abc"):
         journal.enter(entry(operation_id))

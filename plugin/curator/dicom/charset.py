@@ -230,12 +230,3 @@ def _encoded_alone(text: str, codec: str) -> bytes:
 def _does_not_fit(charset: Charset) -> DoesNotFit:
     name = "\\".join(charset.terms)
     return DoesNotFit(f"The character set {name} cannot hold the text")
-
-
-def can_encode(text: str, charset: Charset, vr: str = "LO") -> bool:
-    """Tell whether `charset` holds `text` without loss."""
-    try:
-        encode_text(text, charset, vr)
-    except DoesNotFit:
-        return False
-    return True

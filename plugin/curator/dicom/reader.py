@@ -12,7 +12,6 @@ from curator.dicom.engine import opened
 from curator.dicom.filemeta import FileMeta
 from curator.dicom.instance import Instance
 from curator.dicom.private import tags_of
-from curator.dicom.references import Reference, references
 from curator.dicom.site import Site
 from curator.dicom.tags import (
     DOUBLE_FLOAT_PIXEL_DATA,
@@ -130,17 +129,6 @@ def _in_items(site: Site, sequence: Tag, steps: tuple[Step, ...], tag: AnyTag) -
     for index, item in enumerate(site.items(sequence)):
         if wanted is None or index == wanted:
             yield from _in_site(item.enter(), steps[1:], tag)
-
-
-def references_in(data: bytes, default_charset: str = DEFAULT_TERM) -> tuple[Reference, ...]:
-    """Return what an instance refers to, as :func:`.references` does for an opened one.
-
-    Raises
-    ------
-    NotDicom, Malformed, TooDeep
-        If the instance cannot be read for certain.
-    """
-    return references(opened(data, default_charset).site)
 
 
 def pixel_digest(data: bytes) -> str | None:

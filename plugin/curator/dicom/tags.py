@@ -232,11 +232,3 @@ def _private_vr(tag: int, creator: str | None) -> str:
         return _CHOICES.get(vr := datadict.private_dictionary_VR(tag, creator), vr)
     except KeyError:
         return "UN"
-
-
-@lru_cache(maxsize=4096)
-def is_multi_valued(tag: AnyTag) -> bool:
-    """Tell whether the dictionary lets the attribute have several values (PS3.6)."""
-    if isinstance(tag, PrivateTag) or not datadict.dictionary_has_tag(tag):
-        return True
-    return datadict.dictionary_VM(tag) != "1"

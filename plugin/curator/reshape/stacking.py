@@ -6,7 +6,7 @@ are, not on how they are listed.
 
 import math
 from collections import Counter, defaultdict
-from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
 from itertools import pairwise
@@ -126,15 +126,6 @@ class Difference:
 
 
 @dataclass(frozen=True)
-class SeriesDifference:
-    """An attribute of the series in which a source differs from the target; JSON values."""
-
-    keyword: str
-    target_value: Any = field(repr=False)
-    value: Any = field(repr=False)
-
-
-@dataclass(frozen=True)
 class Stack:
     """The instances of one series, in order.
 
@@ -210,26 +201,6 @@ def stack(
     else:
         order, ordered_by = _by_time(kept)
     return Stack(tuple(order), ordered_by, _numbers(order), dropped, tuple(warnings))
-
-
-def series_differences(
-    target_values: Mapping[str, Any], source_values: Mapping[str, Any], keywords: Iterable[str]
-) -> list[SeriesDifference]:
-    """Return the attributes that two series say differently, sorted by keyword.
-
-    Parameters
-    ----------
-    target_values, source_values : mapping
-        JSON values by keyword; absent, null and empty are one.
-    keywords : iterable of str
-        Those to compare.
-    """
-    pairs = ((word, target_values.get(word), source_values.get(word)) for word in sorted(keywords))
-    return [
-        SeriesDifference(keyword, target, source)
-        for keyword, target, source in pairs
-        if target != source and not (_is_empty(target) and _is_empty(source))
-    ]
 
 
 def named_series(values: Values) -> tuple[str, ...]:
@@ -316,10 +287,6 @@ def _agree(
         math.isclose(a, b, rel_tol=relative, abs_tol=absolute)
         for a, b in zip(numbers, other_numbers, strict=True)
     )
-
-
-def _is_empty(value: Any) -> bool:
-    return value is None or value in ("", [])
 
 
 # Order

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from pydicom.charset import convert_encodings
 from pydicom.charset import decode_bytes as pydicom_decode
 
-from curator.dicom.charset import can_encode, charset_of, decode_text, encode_text
+from curator.dicom.charset import charset_of, decode_text, encode_text
 from curator.dicom.errors import DoesNotFit, EncodingError
 
 EXAMPLES = [
@@ -134,7 +134,8 @@ def test_bytes_that_are_no_text_are_refused_without_their_value(terms, raw):
     ],
 )
 def test_text_that_does_not_fit(terms, text):
-    assert not can_encode(text, charset_of(terms))
+    with pytest.raises(DoesNotFit):
+        encode_text(text, charset_of(terms), "LO")
 
 
 TERMS = [

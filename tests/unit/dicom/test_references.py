@@ -23,8 +23,15 @@ from pydicom.uid import (
 from curator.dicom.edits import AppendItems, AsItStands, Drop, Edits, Replace
 from curator.dicom.engine import apply, opened
 from curator.dicom.errors import Malformed, TooDeep, UnsupportedInstance
-from curator.dicom.reader import references_in
-from curator.dicom.references import Kind, Place, Reference, UidMap, is_signed, repairs
+from curator.dicom.references import (
+    Kind,
+    Place,
+    Reference,
+    UidMap,
+    is_signed,
+    references,
+    repairs,
+)
 from curator.dicom.tags import Tag, parse_path, parse_tag
 from factory import Private, make_instance
 from unit.dicom.model import IMPLICIT, El, File, Items, even
@@ -208,7 +215,7 @@ def test_the_past_stays():
         EncryptedAttributesSequence=[leaf(old(1))],
     )
     assert apply(data, Edits(), uids=WHOLE) is data
-    assert references_in(data) == ()
+    assert references(opened(data).site) == ()
 
 
 @pytest.mark.parametrize("holder", ["ReferencedStudySequence", "RTReferencedStudySequence"])
@@ -408,7 +415,7 @@ def test_a_structure_set_of_thousands_of_contours():
     uids = uid_map(moved(*numbers))
     contours = [*numbers] * 10
     data = instance(**structure_set(numbers, contours))
-    found = references_in(apply(data, Edits(), uids=uids))
+    found = references(opened(apply(data, Edits(), uids=uids)).site)
     uids_found = [one.uid for one in found if one.kind is Kind.INSTANCE]
     assert uids_found == [new(number) for number in [*numbers, *contours]]
 
@@ -619,7 +626,7 @@ def test_a_malformed_sequence_is_refused_with_its_place():
     with pytest.raises(Malformed, match=rf"\({place}"):
         apply(data, Edits(), uids=WHOLE)
     with pytest.raises(Malformed, match=rf"\({place}"):
-        references_in(data)
+        references(opened(data).site)
 
 
 def test_a_malformed_list_in_a_series_is_refused_with_its_place():
@@ -756,7 +763,7 @@ def test_references_are_listed_with_their_place():
     own = "ReferencedSeriesSequence[0]."
     leaf_path = f"{own}ReferencedInstanceSequence[{{}}].ReferencedSOPInstanceUID"
     listed = Tag(0x00081115)
-    assert references_in(data) == (
+    assert references(opened(data).site) == (
         Reference(
             0x00081110,
             "ReferencedStudySequence[0].ReferencedSOPInstanceUID",
@@ -787,7 +794,7 @@ def test_references_are_listed_with_their_place():
 def test_a_private_sequence_is_named_by_its_number():
     private = El(0x00291001, "SQ", leaf_items([old(1)]))
     data = file(El(0x00290010, "LO", b"CREATOR "), private)
-    (found,) = references_in(data)
+    (found,) = references(opened(data).site)
     assert found.path == "0029,1001[0].ReferencedSOPInstanceUID"
     assert found.sop_class_uid == ""
 

@@ -12,7 +12,6 @@ from curator.dicom.tags import (
     Step,
     Tag,
     dictionary_vr,
-    is_multi_valued,
     parse_path,
     parse_tag,
     tag_text,
@@ -126,9 +125,3 @@ def test_any_text_is_a_path_or_refused(text):
 )
 def test_value_representations_come_from_the_dictionaries(tag, creator, vr):
     assert dictionary_vr(tag, creator) == vr
-
-
-def test_multiplicity_comes_from_the_dictionary():
-    assert is_multi_valued(parse_tag("ImageType"))
-    assert not is_multi_valued(parse_tag("PatientID"))
-    assert is_multi_valued(parse_tag('(0019,"SIEMENS MR HEADER",0C)'))

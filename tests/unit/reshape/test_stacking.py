@@ -18,7 +18,6 @@ from curator.reshape.stacking import (
     check,
     named_series,
     related_series,
-    series_differences,
     stack,
 )
 from factory import make_instance
@@ -679,36 +678,6 @@ def test_numbers_are_unique_and_ascend_in_the_new_order(found):
         assert numbers == tuple(range(1, len(result.order) + 1))
     assert all(before < after for before, after in pairwise(numbers))
     assert len(numbers) == len(result.order)
-
-
-# Differences between series
-
-
-def test_what_two_series_say_differently_is_listed():
-    target = {"SeriesDescription": "T1", "StationName": "A", "BodyPartExamined": "HEAD"}
-    source = {"SeriesDescription": "T1", "StationName": "B", "ProtocolName": "p", "Laterality": "L"}
-    keywords = ["StationName", "SeriesDescription", "ProtocolName", "BodyPartExamined"]
-    found = series_differences(target, source, keywords)
-    assert [(one.keyword, one.target_value, one.value) for one in found] == [
-        ("BodyPartExamined", "HEAD", None),
-        ("ProtocolName", None, "p"),
-        ("StationName", "A", "B"),
-    ]
-
-
-@pytest.mark.parametrize("empty", [None, "", []])
-def test_empty_and_absent_attributes_do_not_differ(empty):
-    assert series_differences({"ProtocolName": empty}, {}, ["ProtocolName"]) == []
-    assert series_differences({}, {"ProtocolName": empty}, ["ProtocolName"]) == []
-    differing = series_differences({"ProtocolName": empty}, {"ProtocolName": 0}, ["ProtocolName"])
-    assert len(differing) == 1
-
-
-def test_sequences_are_compared_whole():
-    one = {"PerformedProtocolCodeSequence": [{"CodeValue": "1"}]}
-    other = {"PerformedProtocolCodeSequence": [{"CodeValue": "2"}]}
-    assert series_differences(one, dict(one), one) == []
-    assert len(series_differences(one, other, one)) == 1
 
 
 # Related series

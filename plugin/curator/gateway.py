@@ -30,6 +30,9 @@ PAGE = 1000
 #: Resources that are looked up in one call.
 LOOKUP = 100
 
+#: Attachments that plugins keep as caches of what is in the files: series metadata of DICOMweb.
+CACHES = frozenset({4301})
+
 T = TypeVar("T")
 
 Json = Any  # an answer of the core, taken apart at once by the methods below
@@ -173,8 +176,7 @@ class Gateway:
         Conflict
             If the children change while they are read.
         """
-        statistics = self.get_json(f"{uri(ancestor, orthanc_id)}/statistics")
-        expected = int(statistics[f"Count{level.collection.capitalize()}"])
+        expected = self.count(level, ancestor, orthanc_id)
         found: dict[str, Resource] = {}
         while page := self._find(level, ancestor, orthanc_id, content, since=len(found)):
             found.update((resource.orthanc_id, resource) for resource in page)
@@ -186,6 +188,21 @@ class Gateway:
                 f" {expected} {level.collection} were announced, {len(found)} were found"
             )
         return list(found.values())
+
+    def passing(self, level: Level, ancestor: Level, orthanc_id: str) -> list[Resource]:
+        """Read all resources of a level below another one to which others may add meanwhile."""
+        found: dict[str, Resource] = {}
+        while page := self._find(level, ancestor, orthanc_id, Content, since=len(found)):
+            known = len(found)
+            found.update((resource.orthanc_id, resource) for resource in page)
+            if len(found) == known:
+                break
+        return list(found.values())
+
+    def count(self, level: Level, ancestor: Level, orthanc_id: str) -> int:
+        """Count the resources of a level below a patient, study or series."""
+        statistics = self.get_json(f"{uri(ancestor, orthanc_id)}/statistics")
+        return int(statistics[f"Count{level.collection.capitalize()}"])
 
     def _find(
         self,
@@ -356,7 +373,11 @@ class Gateway:
 
     def user_attachments(self, resource: Resource) -> list[int]:
         """Select the attachments that belong to users, by number."""
-        return [file.number for file in resource.attachments if file.number >= FIRST_USER_NUMBER]
+        return [
+            file.number
+            for file in resource.attachments
+            if file.number >= FIRST_USER_NUMBER and file.number not in CACHES
+        ]
 
     @cached_property
     def _user_metadata_names(self) -> frozenset[str]:

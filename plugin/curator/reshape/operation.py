@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
-from curator.errors import Conflict, CuratorError
+from curator.errors import Conflict, CuratorError, NotFound
 from curator.gateway import Level, Resource
 from curator.jobs import Job, JobEngine, Phase, Submission, TaskFactory
 from curator.journal import Entry, Journal, Taken
@@ -122,10 +122,17 @@ class Operations:
         earlier = self._earlier(kind, entry, request)
         if earlier is not None:
             return self._result(earlier, request.waits)
+        try:
+            claims = kind.claims(resource, request)
+        except NotFound:  # perhaps another caller has just done it
+            earlier = self._earlier(kind, entry, request)
+            if earlier is None:
+                raise
+            return self._result(earlier, request.waits)
         submission = Submission(
             type=kind.job_type,
             request={"ID": resource, "Body": body, "Operation": entry.id},
-            claims=kind.claims(resource, request),
+            claims=claims,
             user=caller.user,
             priority=request.priority,
             user_data=request.user_data,

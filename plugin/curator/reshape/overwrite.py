@@ -5,8 +5,11 @@ has to go before the new one comes, so every file is kept in Curator's database 
 Orthanc: a crash in between loses nothing.
 """
 
+import logging
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
 
+from curator.errors import CuratorError
 from curator.gateway import Level, Resource
 from curator.jobs import Job
 from curator.journal import DICOM, Journal, State
@@ -15,11 +18,22 @@ from curator.reshape.access import Access
 from curator.reshape.carry import Belongings, belongings_of, give, restore_missing
 from curator.reshape.storing import NotStored, check_stored, store
 
+logger = logging.getLogger(__name__)
+
 #: Instances that are overwritten between two notes in the database.
 BATCH = 8
 
 #: Makes the new file of an instance from the one that is stored.
 Rewrite = Callable[[bytes], bytes]
+
+
+@dataclass(frozen=True)
+class _Overwritten:
+    """An instance with its file and the one that takes its place."""
+
+    resource: Resource
+    old: bytes
+    new: bytes
 
 
 class Overwriter:
@@ -71,36 +85,49 @@ class Overwriter:
     def overwrite(self, items: Sequence[tuple[Resource, Rewrite]], job: Job) -> None:
         """Overwrite instances, each with what is made of its file."""
         for start in range(0, len(items), BATCH):
-            batch = items[start : start + BATCH]
-            files: dict[str, bytes] = {}
-            for resource, rewrite in batch:
-                original = self._gateway.read(resource.orthanc_id)
-                changed = rewrite(original)
-                if changed != original:
-                    files[resource.orthanc_id] = changed
-            resources = {one.orthanc_id: one for one, _ in batch if one.orthanc_id in files}
-            self._spool(resources.values(), files)
-            self._put_all(resources, files, job)
-            self._release(list(resources))
+            batch: list[_Overwritten] = []
+            for resource, rewrite in items[start : start + BATCH]:
+                old = self._gateway.read(resource.orthanc_id)
+                new = rewrite(old)
+                if new != old:
+                    batch.append(_Overwritten(resource, old, new))
+            self._spool(batch)
+            for _ in self._access.in_parallel(self._overwrite, batch, job):
+                pass
+            self._release([one.resource.orthanc_id for one in batch])
 
-    def _spool(self, resources: Iterable[Resource], files: Mapping[str, bytes]) -> None:
-        spooled = {(orthanc_id, DICOM): content for orthanc_id, content in files.items()}
-        for resource in resources:
-            for number in self._gateway.user_attachments(resource):
-                spooled[resource.orthanc_id, number] = self._gateway.read_attachment(
-                    Level.INSTANCE, resource.orthanc_id, number
+    def _spool(self, batch: Iterable[_Overwritten]) -> None:
+        spooled: dict[tuple[str, int], bytes] = {}
+        for one in batch:
+            orthanc_id = one.resource.orthanc_id
+            spooled[orthanc_id, DICOM] = one.new
+            for number in self._gateway.user_attachments(one.resource):
+                spooled[orthanc_id, number] = self._gateway.read_attachment(
+                    Level.INSTANCE, orthanc_id, number
                 )
         self._journal.spool(self._operation_id, spooled)
 
-    def _put_all(
-        self, resources: Mapping[str, Resource], files: Mapping[str, bytes], job: Job
-    ) -> None:
-        def put(orthanc_id: str) -> None:
-            was = belongings_of(self._gateway, resources[orthanc_id])
-            self._put(orthanc_id, files[orthanc_id], was)
+    def _overwrite(self, one: _Overwritten) -> None:
+        orthanc_id = one.resource.orthanc_id
+        was = belongings_of(self._gateway, one.resource)
+        try:
+            self._put(orthanc_id, one.new, was)
+        except CuratorError:
+            self._put_back(orthanc_id, one.old, was)
+            raise
 
-        for _ in self._access.in_parallel(put, list(resources), job):
-            pass
+    def _put_back(self, orthanc_id: str, old: bytes, was: Belongings) -> None:
+        """Bring the old file back where the new one cannot be stored, on a full disk for one.
+
+        Where this fails too, the new one comes from the database when the job goes on.
+        """
+        try:
+            if not self._gateway.exists(Level.INSTANCE, orthanc_id):
+                self._put(orthanc_id, old, was)
+        except CuratorError as error:
+            logger.error(
+                "Instance %s is out of Orthanc until its job goes on: %s", orthanc_id, error
+            )
 
     def _put(self, orthanc_id: str, content: bytes, was: Belongings) -> None:
         """Bring a file into Orthanc in the place of the one that is there, if any."""

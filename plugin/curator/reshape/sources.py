@@ -115,29 +115,50 @@ class SourceReader:
             found = self.resource(Level.PATIENT, patient)
             patient_ids[patient] = found.tags.get("PatientID", "")
             below = {
-                level: self._gateway.descendants(level, Level.PATIENT, patient)
+                level: self._gateway.passing(level, Level.PATIENT, patient)
                 for level in (Level.STUDY, Level.SERIES, Level.INSTANCE)
             }
-            resources.update((one.orthanc_id, one) for one in below[Level.INSTANCE])
             studies.update((one.orthanc_id, _study(one)) for one in below[Level.STUDY])
             counts = Counter(one.parent for one in below[Level.INSTANCE])
             series.update(
                 (one.orthanc_id, _series(one, counts[one.orthanc_id]))
                 for one in below[Level.SERIES]
+                if one.parent in studies
+            )
+            resources.update(
+                (one.orthanc_id, one) for one in below[Level.INSTANCE] if one.parent in series
             )
         tree = Holdings(patient_ids, studies, series, (), frozenset())
-        _check_whole(tree, resources)
-        chosen = frozenset(
-            one.orthanc_id
-            for one in resources.values()
-            if not set(concerned).isdisjoint((one.orthanc_id, *tree.parents(one.parent)))
-        )
+        chosen = self._concerned(tree, resources, concerned)
         instances, unreadable = self._instances(list(resources.values()), chosen, wanted, files)
         holdings = replace(
             tree, instances=tuple(instances), concerned=chosen, unreadable=tuple(unreadable)
         )
         _check_identifiers(holdings)
         return holdings, resources
+
+    def _concerned(
+        self, tree: Holdings, resources: Mapping[str, Resource], concerned: Collection[str]
+    ) -> frozenset[str]:
+        """Return the instances that an operation may move or change.
+
+        Others may store and delete elsewhere in the patient meanwhile, but not among those.
+        """
+        lines = {
+            one.orthanc_id: {one.orthanc_id, *tree.parents(one.parent)}
+            for one in resources.values()
+        }
+        for orthanc_id in concerned:
+            found = sum(orthanc_id in line for line in lines.values())
+            level = _level_of(tree, orthanc_id)
+            count = 1 if level is None else self._gateway.count(Level.INSTANCE, level, orthanc_id)
+            if found != count:
+                raise Conflict(
+                    f"{level or Level.INSTANCE} {orthanc_id} changes while it is read: {count}"
+                    f" instances were announced, {found} were found"
+                )
+        wanted = set(concerned)
+        return frozenset(one for one, line in lines.items() if not wanted.isdisjoint(line))
 
     def _instances(
         self,
@@ -149,13 +170,18 @@ class SourceReader:
         readable: list[SourceInstance] = []
         unreadable: list[tuple[str, str, str]] = []
 
-        def read(resource: Resource) -> SourceInstance | str:
+        def read(resource: Resource) -> SourceInstance | str | None:
             if resource.orthanc_id in concerned:
-                return self._instance(resource, wanted, files)
+                found = self._instance(resource, wanted, files)
+                if found is None:
+                    raise Conflict(f"Instance {resource.orthanc_id} was deleted meanwhile")
+                return found
             return self._instance(resource, _NOTHING, None)
 
         with ThreadPoolExecutor(self._access.threads, "curator-read") as pool:
             for resource, found in zip(resources, pool.map(read, resources), strict=True):
+                if found is None:
+                    continue
                 if isinstance(found, str):
                     unreadable.append((resource.orthanc_id, resource.parent, found))
                 else:
@@ -164,8 +190,8 @@ class SourceReader:
 
     def _instance(
         self, resource: Resource, wanted: Wanted, files: FileCache | None
-    ) -> SourceInstance | str:
-        """Read an instance, or return why it cannot be read."""
+    ) -> SourceInstance | str | None:
+        """Read an instance, or return why it cannot be read; None if it is not there any more."""
         try:
             dicom = self._gateway.read(resource.orthanc_id)
             if files is not None:
@@ -185,9 +211,7 @@ class SourceReader:
         except DicomError as error:
             return str(error)
         except CoreError as error:
-            if error.unknown_resource:
-                raise Conflict(f"Instance {resource.orthanc_id} was deleted meanwhile") from None
-            return error.message
+            return None if error.unknown_resource else error.message
 
 
 def _study(study: Resource) -> SourceStudy:
@@ -205,12 +229,10 @@ def _series(series: Resource, count: int) -> SourceSeries:
     )
 
 
-def _check_whole(tree: Holdings, resources: Mapping[str, Resource]) -> None:
-    """Refuse a patient that has changed between the listings of its levels."""
-    for resource in resources.values():
-        series = tree.series.get(resource.parent)
-        if series is None or series.study not in tree.studies:
-            raise Conflict(f"Instance {resource.orthanc_id} was stored while its patient was read")
+def _level_of(tree: Holdings, orthanc_id: str) -> Level | None:
+    """Return the level of what has instances below it."""
+    levels = {Level.PATIENT: tree.patients, Level.STUDY: tree.studies, Level.SERIES: tree.series}
+    return next((level for level, known in levels.items() if orthanc_id in known), None)
 
 
 def _check_identifiers(holdings: Holdings) -> None:

@@ -244,6 +244,26 @@ def test_a_full_disk_leaves_the_file_in_the_spool(orthanc, overwriter, store, jo
     assert orthanc.state() == after
 
 
+def test_where_the_new_file_is_refused_the_old_one_comes_back(
+    orthanc, overwriter, store, journal, monkeypatch
+):
+    states = record(orthanc, journal)
+    before, put = orthanc.files.copy(), orthanc.put_instance
+
+    def put_if_there_is_room(file):
+        if OTHER.encode() in file and len(orthanc.files) < 3:
+            raise orthanc.OrthancException(22, "The file storage is full")
+        return put(file)
+
+    monkeypatch.setattr(orthanc, "overwrites", False)
+    monkeypatch.setattr(orthanc, "put_instance", put_if_there_is_room)
+    with pytest.raises(CoreError):
+        overwriter.overwrite(items(orthanc), QuietJob())
+    overwriter.restore_parents(states)
+    assert sorted(orthanc.files.values()) == sorted(before.values())
+    assert len(store.on_their_way()) == 3, "the new ones wait for room"
+
+
 def test_who_stores_the_same_instance_in_between_is_noticed(steps, journal, store):
     orthanc = MemoryOrthanc(steps)
     (original,) = ct_series(1, PatientComments=NAME)

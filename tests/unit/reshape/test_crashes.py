@@ -34,12 +34,8 @@ class Snapshot:
     """Orthanc and the database as a crash leaves them."""
 
     nodes: dict[str, Node] = field(repr=False)
-    database: sqlite3.Connection = field(repr=False)
-
-    def phases(self) -> list[str]:
-        """Return how far unfinished jobs have come."""
-        query = "SELECT phase FROM curator_jobs WHERE phase != '' OR state != 'Success'"
-        return [phase for (phase,) in self.database.execute(query)]
+    database: bytes = field(repr=False)
+    phases: list[str] = field(repr=False)
 
 
 class World:
@@ -52,15 +48,19 @@ class World:
         self.store = SteppedStore(self.path, self.steps)
 
     def snapshot(self) -> Snapshot:
-        database = sqlite3.connect(":memory:", check_same_thread=False)
+        query = "SELECT phase FROM curator_jobs WHERE phase != '' OR state != 'Success'"
         with closing(sqlite3.connect(self.path)) as connection:
-            connection.backup(database)
-        return Snapshot(copied(self.orthanc.nodes), database)
+            phases = [phase for (phase,) in connection.execute(query)]
+            return Snapshot(copied(self.orthanc.nodes), connection.serialize(), phases)
 
     def restore(self, snapshot: Snapshot) -> None:
         self.orthanc.nodes = copied(snapshot.nodes)
-        with closing(sqlite3.connect(self.path)) as connection:
-            snapshot.database.backup(connection)
+        with (
+            closing(sqlite3.connect(":memory:")) as database,
+            closing(sqlite3.connect(self.path)) as connection,
+        ):
+            database.deserialize(_without_wal(snapshot.database))
+            database.backup(connection)
 
     def instances(self) -> set[str]:
         """Return what is there, in Orthanc or on its way into it, by what it shows."""
@@ -71,6 +71,11 @@ class World:
         before, lost = self.instances(), list[str]()
         self.steps.watch = lambda: lost.extend(sorted(before - self.instances()))
         return lost
+
+
+def _without_wal(database: bytes) -> bytes:
+    """Return a database in the journal mode that one in memory can have (bytes 18 and 19)."""
+    return database[:18] + b"\x01\x01" + database[20:]
 
 
 @dataclass(frozen=True)
@@ -140,7 +145,7 @@ class Recorded:
 
     def of(self, phase: Phase) -> list[Snapshot]:
         """Return the states in which the job is in a phase; there are some."""
-        found = [one for one in self.snapshots if one.phases() == [phase]]
+        found = [one for one in self.snapshots if one.phases == [phase]]
         assert found
         return found
 

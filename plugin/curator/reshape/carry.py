@@ -90,7 +90,7 @@ class ForwardCarrier:
     def _move(self, source: Resource, target: str) -> None:
         found = belongings_of(self._gateway, source)
         metadata = {MODIFIED_FROM: source.orthanc_id, **found.metadata}
-        metadata |= {name: found.history[name] for name in PROVENANCE if name in found.history}
+        metadata |= {name: found.history[name] for name in PROVENANCE if found.history.get(name)}
         labels = found.labels if self._keep_labels else ()
         give(self._gateway, source.level, target, metadata, labels)
         copy_attachments(self._gateway, source, target, found.attachments)

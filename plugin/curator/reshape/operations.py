@@ -281,7 +281,9 @@ class FollowUp(Forward):
         # One that is gone has moved on itself, and so will what arrives late.
         there = [one for one in targets if self._access.gateway.exists(Level.PATIENT, one)]
         patients = [self._reader.lineage(request.level, resource)[Level.PATIENT], *there]
-        concerned = [resource, *(series.study_orthanc_id for series in earlier.series)]
+        studies = dict.fromkeys(series.study_orthanc_id for series in earlier.series)
+        standing = [one for one in studies if self._access.gateway.exists(Level.STUDY, one)]
+        concerned = [resource, *standing]
         holdings, resources = self._read(patients, concerned, follow.WANTED, files)
         plan = follow.make_plan(holdings, resource, earlier, datetime.now(UTC))
         return with_references(plan, holdings, References.REPAIR, earlier.uids()), resources

@@ -148,8 +148,9 @@ class SourceReader:
             one.orthanc_id: {one.orthanc_id, *tree.parents(one.parent)}
             for one in resources.values()
         }
+        counted = Counter(one for line in lines.values() for one in line)
         for orthanc_id in concerned:
-            found = sum(orthanc_id in line for line in lines.values())
+            found = counted[orthanc_id]
             level = _level_of(tree, orthanc_id)
             count = 1 if level is None else self._gateway.count(Level.INSTANCE, level, orthanc_id)
             if found != count:

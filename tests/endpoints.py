@@ -3,10 +3,10 @@
 from typing import cast
 
 from curator import server
+from curator.access import Access
 from curator.gateway import Gateway
 from curator.jobs import JobEngine
 from curator.journal import Journal
-from curator.reshape.access import Access
 from curator.reshape.find_duplicates import FindDuplicatesService
 from curator.reshape.operation import Operations
 from curator.reshape.operations import operation_kinds

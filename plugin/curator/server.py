@@ -8,12 +8,12 @@ from typing import Any
 
 import curator
 from curator import config
+from curator.access import Access
 from curator.gateway import Gateway
 from curator.jobs import JobEngine
 from curator.jobs_rest import JobsApi
 from curator.journal import Journal
 from curator.operations_rest import OperationsApi
-from curator.reshape.access import Access
 from curator.reshape.find_duplicates import FindDuplicatesService
 from curator.reshape.find_duplicates_rest import FindDuplicatesApi
 from curator.reshape.follower import Follower

@@ -33,6 +33,9 @@ logger = logging.getLogger(__name__)
 #: Phrases of the core that newer releases of Python write differently.
 _PHRASES = {416: "Requested Range Not Satisfiable"}
 
+#: Levels of JSON that the core is handed; some hundreds overflow its stack.
+MOST_LEVELS = 100
+
 JSON = "application/json; charset=utf-8"
 TEXT = "text/plain"
 
@@ -181,6 +184,41 @@ def forward(gateway: Gateway, request: Request, content_type: str = JSON) -> Res
         case _:
             gateway.delete(path)
             return Response(b"", content_type)
+
+
+def is_builtin(body: bytes, own_fields: frozenset[str]) -> bool:
+    """Tell whether a body is for the core: none of Curator's own fields is in it.
+
+    A field that neither knows is the core's too, which passes over it. What is not quite JSON is
+    the core's, which reads some of it (comments), unless it names one of Curator's fields: the
+    core would pass over that as well, and do something else than was asked for. An array or a
+    single value, which the core answers with an internal error, is not, nor is what is nested so
+    deeply that it would be the end of Orthanc.
+    """
+    try:
+        value: Any = json.loads(body)
+    except RecursionError:
+        return False
+    except ValueError:
+        return not any(f'"{name}"'.encode() in body for name in own_fields)
+    return value is None or (
+        isinstance(value, dict) and own_fields.isdisjoint(value) and not _is_deep(value)
+    )
+
+
+def _is_deep(value: Any) -> bool:
+    """Tell whether a JSON value has more than `MOST_LEVELS` levels."""
+    level = [value]
+    for _ in range(MOST_LEVELS):
+        containers = [one for one in level if isinstance(one, dict | list)]
+        if not containers:
+            return False
+        level = [
+            inner
+            for one in containers
+            for inner in (one.values() if isinstance(one, dict) else one)
+        ]
+    return True
 
 
 def _error_response(

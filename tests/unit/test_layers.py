@@ -15,6 +15,7 @@ PURE = (
     "curator.conditions",
     "curator.dicom",
     "curator.errors",
+    "curator.job_request",
     "curator.models",
     "curator.reshape.consensus",
     "curator.reshape.criteria",
@@ -57,13 +58,13 @@ WITH_SIDE_EFFECTS = {
 """What pure modules may not import: files, network, clock, threads, chance, logging."""
 
 SHELL = (
+    "curator.access",
     "curator.config",
     "curator.gateway",
     "curator.jobs",
     "curator.jobs_rest",
     "curator.journal",
     "curator.operations_rest",
-    "curator.reshape.access",
     "curator.reshape.apply",
     "curator.reshape.carry",
     "curator.reshape.files",
@@ -75,11 +76,11 @@ SHELL = (
     "curator.reshape.overwrite",
     "curator.reshape.rest",
     "curator.reshape.sources",
-    "curator.reshape.storing",
     "curator.reshape.undo",
     "curator.server",
     "curator.status_rest",
     "curator.store",
+    "curator.storing",
     "curator.web",
 )
 """Modules of ours that have side effects, hence out of reach of the pure ones."""

@@ -17,6 +17,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import partial
 
+from curator.access import Access
 from curator.dicom.tags import tag_text
 from curator.errors import Conflict, CoreError, CuratorError
 from curator.gateway import Content, Level, Resource
@@ -24,7 +25,6 @@ from curator.jobs import Job, Phase
 from curator.journal import Action, Change, Journal, State
 from curator.models import validate
 from curator.reshape import numbering
-from curator.reshape.access import Access
 from curator.reshape.carry import (
     EXPECTED_INSTANCES,
     Belongings,
@@ -38,7 +38,7 @@ from curator.reshape.modules import SERIES_LEVEL, STUDY_LEVEL
 from curator.reshape.overwrite import Overwriter, Rewrite
 from curator.reshape.plan import Dropped, Edits, Kind, Plan, PlannedInstance, PlannedSeries
 from curator.reshape.rewriting import Rewriter
-from curator.reshape.storing import NotStored, check_stored, store
+from curator.storing import NotStored, check_stored, store
 
 #: Sources that are deleted in one call.
 BATCH = 8

@@ -18,10 +18,10 @@ from curator.dicom.errors import DicomError
 from curator.dicom.reader import pixel_digest
 from curator.errors import CoreError, NotFound
 from curator.gateway import Gateway, Level, Resource
+from curator.job_request import Identifiers, JobRequest
 from curator.jobs import Job, Task
 from curator.models import validate
 from curator.reshape.find_duplicates_digest import content_digest
-from curator.reshape.options import Identifiers, JobRequest
 
 #: Instances that wait for each thread, so that none has to wait for another.
 AHEAD = 4

@@ -5,11 +5,11 @@ from typing import Annotated, Self
 
 from pydantic import AfterValidator, Field, StrictBool, field_validator, model_validator
 
+from curator.job_request import Identifiers
 from curator.reshape.consensus import PatientStudy
 from curator.reshape.duplicates import Duplicates
 from curator.reshape.naming import Template, parse_template
 from curator.reshape.options import (
-    Identifiers,
     OnConflict,
     OperationRequest,
 )

@@ -6,12 +6,12 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
+from curator.access import Access
 from curator.errors import Conflict, CuratorError, NotFound
 from curator.gateway import Level, Resource
 from curator.jobs import Job, JobEngine, Phase, Submission, TaskFactory
 from curator.journal import Entry, Journal, Taken
 from curator.models import validate
-from curator.reshape.access import Access
 from curator.reshape.apply import Applier, Run
 from curator.reshape.carry import Carrier
 from curator.reshape.files import FileCache

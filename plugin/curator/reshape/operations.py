@@ -6,12 +6,12 @@ from typing import Annotated, Any
 
 from pydantic import Field
 
+from curator.access import Access
 from curator.errors import Conflict, NotFound
 from curator.gateway import Level
 from curator.journal import Follow, Journal
 from curator.models import validate
 from curator.reshape import follow, merge, merge_patients, merge_series, split, split_patient
-from curator.reshape.access import Access
 from curator.reshape.carry import Carrier, ForwardCarrier
 from curator.reshape.files import FileCache
 from curator.reshape.merge_request import (

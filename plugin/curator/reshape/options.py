@@ -5,7 +5,6 @@ from typing import Annotated, Any, ClassVar, Self
 
 from pydantic import (
     AfterValidator,
-    Field,
     StrictBool,
     StringConstraints,
     field_validator,
@@ -13,14 +12,8 @@ from pydantic import (
 )
 
 from curator.conditions import parse_element
-from curator.models import Model
+from curator.job_request import JobRequest
 from curator.reshape.repair import References
-
-# An array is a list by the time that a validator has looked at what it is in, hence not strict.
-Identifiers = Annotated[tuple[str, ...], Field(min_length=1, strict=False)]
-
-#: Priorities that the core takes.
-Priority = Annotated[int, Field(ge=-(2**31), le=2**31 - 1)]
 
 OperationId = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9._-]{1,64}$")]
 
@@ -57,20 +50,6 @@ class OnConflict(StrEnum):
 
     REFUSE = "Refuse"
     TARGET = "Target"
-
-
-class JobRequest(Model):
-    """Fields of everything that runs as a job, as in every job of the core."""
-
-    asynchronous: StrictBool = False
-    synchronous: StrictBool | None = None
-    priority: Priority = 0
-    user_data: Any = None
-
-    @property
-    def waits(self) -> bool:
-        """Whether the answer comes when the job has ended, by the core's rules."""
-        return self.synchronous if self.synchronous is not None else not self.asynchronous
 
 
 class PlannedRequest(JobRequest):

@@ -9,14 +9,14 @@ import logging
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
+from curator.access import Access
 from curator.errors import CuratorError
 from curator.gateway import Level, Resource
 from curator.jobs import Job
 from curator.journal import DICOM, Journal, State
 from curator.models import validate
-from curator.reshape.access import Access
 from curator.reshape.carry import Belongings, belongings_of, give, restore_missing
-from curator.reshape.storing import NotStored, check_stored, store
+from curator.storing import NotStored, check_stored, store
 
 logger = logging.getLogger(__name__)
 

@@ -6,13 +6,13 @@ from typing import Annotated, Any, Self
 from pydantic import AfterValidator, Field, field_validator, model_validator
 
 from curator.conditions import Condition, compile_pattern, parse_element
+from curator.job_request import Identifiers
 from curator.models import Model, nearest
 from curator.reshape import criteria
 from curator.reshape.criteria import READY_SETS, Criterion
 from curator.reshape.naming import Template, parse_template
 from curator.reshape.options import (
     ElementName,
-    Identifiers,
     NewValue,
     OperationRequest,
 )

@@ -1,19 +1,23 @@
 """Endpoints of split and merge."""
 
-import json
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Any
 
 from curator.errors import CoreError, CuratorError, ErrorCode, NotFound
 from curator.gateway import Gateway, Level
 from curator.reshape.merge_request import BUILTIN_MERGE_FIELDS
 from curator.reshape.operation import Caller, Operation, Operations
 from curator.reshape.request import BUILTIN_FIELDS
-from curator.web import Endpoint, Request, Response, forward, json_object, json_response, parse
-
-#: Levels of JSON that the core is handed; some hundreds overflow its stack.
-MOST_LEVELS = 100
+from curator.web import (
+    Endpoint,
+    Request,
+    Response,
+    forward,
+    is_builtin,
+    json_object,
+    json_response,
+    parse,
+)
 
 #: Headers that tell where a request came from, by what the journal calls them.
 _ORIGIN = {"ForwardedFor": "x-forwarded-for", "RealIp": "x-real-ip", "UserAgent": "user-agent"}
@@ -116,38 +120,3 @@ def caller_of(request: Request) -> Caller:
     found = {name: request.headers.get(header, "") for name, header in _ORIGIN.items()}
     origin = {"Endpoint": f"{request.method} {request.uri}"}
     return Caller(request.user, origin | {name: text for name, text in found.items() if text})
-
-
-def is_builtin(body: bytes, own_fields: frozenset[str]) -> bool:
-    """Tell whether a body is for the core: none of Curator's own fields is in it.
-
-    A field that neither knows is the core's too, which passes over it. What is not quite JSON is
-    the core's, which reads some of it (comments), unless it names one of Curator's fields: the
-    core would pass over that as well, and do something else than was asked for. An array or a
-    single value, which the core answers with an internal error, is not, nor is what is nested so
-    deeply that it would be the end of Orthanc.
-    """
-    try:
-        value: Any = json.loads(body)
-    except RecursionError:
-        return False
-    except ValueError:
-        return not any(f'"{name}"'.encode() in body for name in own_fields)
-    return value is None or (
-        isinstance(value, dict) and own_fields.isdisjoint(value) and not _is_deep(value)
-    )
-
-
-def _is_deep(value: Any) -> bool:
-    """Tell whether a JSON value has more than `MOST_LEVELS` levels."""
-    level = [value]
-    for _ in range(MOST_LEVELS):
-        containers = [one for one in level if isinstance(one, dict | list)]
-        if not containers:
-            return False
-        level = [
-            inner
-            for one in containers
-            for inner in (one.values() if isinstance(one, dict) else one)
-        ]
-    return True

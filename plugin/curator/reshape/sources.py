@@ -5,12 +5,12 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 
+from curator.access import Access
 from curator.dicom import engine, reader, references
 from curator.dicom.errors import DicomError
 from curator.dicom.identifiers import orthanc_identifiers
 from curator.errors import Conflict, CoreError, NotFound
 from curator.gateway import Level, Resource
-from curator.reshape.access import Access
 from curator.reshape.elements import read_elements
 from curator.reshape.files import FileCache
 from curator.reshape.numbering import whole_number

@@ -5,11 +5,11 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import partial
 
+from curator.access import Access
 from curator.errors import Conflict, NotFound
 from curator.gateway import Level, Resource
 from curator.journal import Action, Change, Journal
 from curator.models import validate
-from curator.reshape.access import Access
 from curator.reshape.carry import Belongings, Carrier, ReturningCarrier
 from curator.reshape.files import FileCache
 from curator.reshape.moving import created, digest_of

@@ -20,6 +20,7 @@ from urllib.parse import unquote
 
 from sqlalchemy import Connection, event, select
 
+from curator.access import Access
 from curator.dicom import reader
 from curator.dicom.errors import DicomError
 from curator.dicom.identifiers import orthanc_identifiers
@@ -29,7 +30,6 @@ from curator.gateway import FIRST_USER_NUMBER, Gateway, Level
 from curator.jobs import JobEngine, State
 from curator.journal import DICOM, Journal
 from curator.models import validate
-from curator.reshape.access import Access
 from curator.reshape.operation import Caller, Operations, task_factory
 from curator.reshape.operations import operation_kinds
 from curator.store import Row, Store, operation_instances, operation_resources, spool

@@ -4,14 +4,14 @@ import threading
 
 import pytest
 
+from curator.access import Access
 from curator.errors import CoreError
 from curator.gateway import Gateway, Level
 from curator.journal import DICOM, Action, Change, Entry, Journal, State
 from curator.models import validate
-from curator.reshape.access import Access
 from curator.reshape.carry import Belongings, belongings_of
 from curator.reshape.overwrite import BATCH, Overwriter
-from curator.reshape.storing import NotStored
+from curator.storing import NotStored
 from factory import ct_series, make_instance
 from unit.reshape.memory import ATTACHMENT, Crash, MemoryOrthanc, SteppedStore, Steps
 

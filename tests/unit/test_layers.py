@@ -12,6 +12,11 @@ SDK_FILES = {"main"}
 """Modules that may import the SDK of Orthanc."""
 
 PURE = (
+    "curator.anonymize.decision",
+    "curator.anonymize.keys",
+    "curator.anonymize.profile",
+    "curator.anonymize.result",
+    "curator.anonymize.subject",
     "curator.conditions",
     "curator.dicom",
     "curator.errors",

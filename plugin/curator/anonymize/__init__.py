@@ -1,0 +1,1 @@
+"""Anonymize: profiles on PS3.15 annex E, from their JSON to changed instances."""

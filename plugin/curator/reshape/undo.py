@@ -249,14 +249,16 @@ class Undo:
 
     def _standing(self, plan: Plan) -> Iterable[str]:
         """Yield the parents that instances come back to and that are still there."""
-        for series in plan.series:
-            for level, one in (
+        parents = {
+            parent: None
+            for series in plan.series
+            for parent in (
                 (Level.SERIES, series.source),
                 (Level.STUDY, series.source_study),
                 (Level.PATIENT, series.source_patient),
-            ):
-                if self._gateway.exists(level, one):
-                    yield one
+            )
+        }
+        return (one for level, one in parents if self._gateway.exists(level, one))
 
 
 def _reversed(done: _Done, series: PlannedSeries) -> PlannedSeries:

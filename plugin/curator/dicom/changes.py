@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import struct
 from collections.abc import Callable, Iterator, Mapping
+from enum import Enum
+from typing import Literal
 
 from curator.dicom.edits import (
     AppendItems,
@@ -31,7 +33,17 @@ from curator.dicom.site import Changes, Site, SiteItem
 from curator.dicom.structure import UNDEFINED
 from curator.dicom.tags import PIXEL_DATA, AnyTag, Tag, tag_text
 
-ItemChange = Callable[[int, SiteItem], tuple[Site, Changes] | None]
+
+class ItemFate(Enum):
+    """What can become of an item, other than being changed."""
+
+    REMOVED = "Removed"
+
+
+Removed = Literal[ItemFate.REMOVED]
+"""What says that an item goes."""
+
+ItemChange = Callable[[int, SiteItem], tuple[Site, Changes] | Removed | None]
 
 
 def changes_at(site: Site, table: Table) -> Changes:
@@ -137,7 +149,8 @@ def sequence_of(
     tag : int
         A present element with items.
     change : callable
-        Gets index and item; returns the item's level with its changes, None to leave it.
+        Gets index and item; returns the item's level with its changes, None to leave it, or
+        that it is removed.
     appended : tuple of item values, optional
         New items, put at the end.
 
@@ -173,6 +186,9 @@ def _copying(site: Site, inner: Encoding) -> Standing:
 def _changed_items(site: Site, tag: int, change: ItemChange) -> Iterator[tuple[bool, bytes]]:
     for index, item in enumerate(site.items(tag)):
         changed = change(index, item)
+        if changed is ItemFate.REMOVED:
+            yield True, b""
+            continue
         if changed is None or not changed[1]:
             yield False, item.encoded
             continue

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from bisect import bisect_left
 from collections.abc import Collection, Iterable, Iterator, Sequence
 
 from curator.dicom.charset import DEFAULT_TERM, Charset, charset_of
@@ -70,6 +71,11 @@ class EncodedSite(Site):
         """Return the VR of a present element, from the dictionaries in implicit VR."""
         return self._header(tag).vr or self.known_vr(tag)
 
+    def heads(self) -> list[bytes]:
+        """Return tag and VR of each element of `tags`, as they are encoded."""
+        data, size = self.data, 6 if self.level.explicit else 4
+        return [data[start : start + size] for start in self.level.offsets[:-1]]
+
     def raw(self, tag: int) -> bytes:
         """Return the value field of a present element, without a sequence delimiter."""
         start, end = self._span(tag)
@@ -120,7 +126,8 @@ class EncodedSite(Site):
 
     def pieces(self, changes: Changes) -> Iterable[bytes | memoryview]:
         """Return the content of the level with `changes` applied, as ranges to be joined."""
-        if all(tag & 0xFFFF for tag in self.level.tags):
+        group_lengths = [tag for tag in self.level.tags if not tag & 0xFFFF]
+        if all(tag in changes for tag in group_lengths):
             return self._ranges(changes)
         if not self.level.ordered:
             raise Malformed("Group lengths where elements are out of order", self.level.offsets[0])
@@ -129,12 +136,29 @@ class EncodedSite(Site):
 
     def _ranges(self, changes: Changes) -> Iterator[bytes | memoryview]:
         view, level = memoryview(self.data), self.level
-        copied = level.offsets[0]
-        for place, tag in sorted((level.place(tag), tag) for tag in changes):
-            yield view[copied : level.offsets[place]]
-            yield changes[tag]
-            copied = level.offsets[place + level.has(tag, place)]
+        tags, offsets = level.tags, level.offsets
+        copied, count = offsets[0], len(tags)
+        for place, tag in self._places(changes):
+            start = offsets[place]
+            if start > copied:
+                yield view[copied:start]
+            if new := changes[tag]:
+                yield new
+            present = place < count and tags[place] == tag
+            copied = offsets[place + 1] if present else start
         yield view[copied : level.end]
+
+    def _places(self, changes: Changes) -> list[tuple[int, int]]:
+        """Return where tags are or would have to be inserted, ascending, with the tags."""
+        level = self.level
+        if not level.ordered:
+            return sorted((level.place(tag), tag) for tag in changes)
+        places: list[tuple[int, int]] = []
+        place = 0
+        for tag in sorted(changes):
+            place = bisect_left(level.tags, tag, place)
+            places.append((place, tag))
+        return places
 
 
 def opened(data: bytes, default_charset: str = DEFAULT_TERM) -> Instance:

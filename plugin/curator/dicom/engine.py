@@ -6,6 +6,9 @@ certain is refused, never written back with bytes lost or shifted.
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from typing import TypeVar
+
 from curator.dicom import encoded, fallback
 from curator.dicom.changes import changes_at
 from curator.dicom.charset import DEFAULT_TERM
@@ -18,6 +21,8 @@ from curator.dicom.referring import STUDY_INSTANCE_UID
 from curator.dicom.site import Changes
 from curator.dicom.uidmap import UidMap
 from curator.dicom.widen import widening_changes
+
+Result = TypeVar("Result")
 
 
 def apply(
@@ -59,15 +64,42 @@ def apply(
     UnsupportedValue, UnsupportedInstance
         If an edit is impossible, or references cannot be brought together.
     """
+
+    def edited(instance: Instance) -> bytes:
+        return instance.changed(_changes(instance, edits, uids, default_charset), meta)
+
     instance = opened(data, default_charset)
     if edits.widens:
         instance = _widened(instance, default_charset)
+    return fitting(instance, edited, default_charset)
+
+
+def fitting(
+    instance: Instance, function: Callable[[Instance], Result], default_charset: str = DEFAULT_TERM
+) -> Result:
+    """Return what `function` makes of an instance.
+
+    Where a new text does not fit the character set, it is called again on the same instance with
+    all text in UTF-8.
+
+    Parameters
+    ----------
+    instance : Instance
+        The original.
+    function : callable
+        May raise DoesNotFit, once.
+    default_charset : str, optional
+        Defined term for instances without Specific Character Set.
+
+    Raises
+    ------
+    EncodingError
+        If text has to be converted to UTF-8 and is none in its declared character set.
+    """
     try:
-        changes = _changes(instance, edits, uids, default_charset)
+        return function(instance)
     except DoesNotFit:
-        instance = _widened(instance, default_charset)
-        changes = _changes(instance, edits, uids, default_charset)
-    return instance.changed(changes, meta)
+        return function(_widened(instance, default_charset))
 
 
 def _changes(

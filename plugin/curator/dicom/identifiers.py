@@ -35,7 +35,12 @@ def derived_uid(*parts: str) -> str:
     for part in parts:
         encoded = part.encode("utf-8")
         digest.update(len(encoded).to_bytes(8, "big") + encoded)
-    number = int.from_bytes(digest.digest()[: _UUID_BITS // 8], "big")
+    return uid_of(digest.digest())
+
+
+def uid_of(digest: bytes) -> str:
+    """Return the UID that the first 128 bits of a digest make as an UUID of version 8."""
+    number = int.from_bytes(digest[: _UUID_BITS // 8], "big")
     return f"2.25.{_as_uuid(number)}"
 
 

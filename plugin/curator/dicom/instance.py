@@ -7,8 +7,12 @@ from dataclasses import dataclass
 
 from curator.dicom.errors import Malformed, UnsupportedInstance
 from curator.dicom.filemeta import (
+    DEFLATED,
+    EXPLICIT_BIG_ENDIAN,
+    IMPLICIT_LITTLE_ENDIAN,
     MEDIA_STORAGE_SOP_CLASS_UID,
     MEDIA_STORAGE_SOP_INSTANCE_UID,
+    TRANSFER_SYNTAX_UID,
     FileMeta,
     MetaPolicy,
 )
@@ -20,6 +24,11 @@ _FOLLOWING = {
     SOP_INSTANCE_UID: MEDIA_STORAGE_SOP_INSTANCE_UID,
 }
 
+
+_ENCODED_OTHERWISE = {IMPLICIT_LITTLE_ENDIAN, EXPLICIT_BIG_ENDIAN, *DEFLATED}
+
+_LAST_APART = 0x0002FFFF
+"""The last tag that belongs elsewhere than in a data set."""
 
 UI_HEADER = 8
 """Bytes before the value of a UI, in explicit and implicit VR."""
@@ -50,24 +59,48 @@ class Instance:
     site: Site
     packed: Callable[[bytes], bytes] = _as_it_is
 
-    def changed(self, changes: Changes, policy: MetaPolicy) -> bytes:
+    def changed(
+        self, changes: Changes, policy: MetaPolicy, transfer_syntax: str | None = None
+    ) -> bytes:
         """Return the file with `changes` to its top level; File Meta follows (PS3.10 7.1).
+
+        Parameters
+        ----------
+        changes : Changes
+            New encoded elements.
+        policy : MetaPolicy
+            What is kept of the rest of preamble and File Meta.
+        transfer_syntax : str, optional
+            The transfer syntax UID of the result, where `changes` bring the pixel data into
+            another one. All of them encode the other elements in explicit VR little endian.
 
         Raises
         ------
         UnsupportedInstance
             If the file is a DICOMDIR, whose records are found by their offsets (PS3.3 F.3.2.2),
-            or the SOP class or instance UID would go.
+            the SOP class or instance UID would go, or the elements are not encoded as the transfer
+            syntax wants.
         """
         if not changes:
             return self.data
         if self.meta.is_directory:
             raise UnsupportedInstance("A DICOMDIR points at its own bytes and is not edited")
-        meta = self.meta.updated(self._following(changes), policy)
+        following = self._following(changes)
+        packed = self.packed
+        if transfer_syntax is not None:
+            following[TRANSFER_SYNTAX_UID] = self._raw_syntax(transfer_syntax)
+            packed = _as_it_is
+        meta = self.meta.updated(following, policy)
         head = self.data[: meta.end] if meta == self.meta else meta.encoded()
-        if self.packed is _as_it_is:
+        if packed is _as_it_is:
             return b"".join([head, *self.site.pieces(changes)])
-        return head + self.packed(self.site.assembled(changes))
+        return head + packed(self.site.assembled(changes))
+
+    def _raw_syntax(self, uid: str) -> bytes:
+        encoding = self.site.encoding
+        if not encoding.explicit or encoding.order != "<" or uid in _ENCODED_OTHERWISE:
+            raise UnsupportedInstance("The transfer syntax needs another encoding of all elements")
+        return (uid + "\0" * (len(uid) % 2)).encode("ascii")
 
     def _following(self, changes: Changes) -> dict[int, bytes]:
         uids: dict[int, bytes] = {}
@@ -99,5 +132,5 @@ def check_data_set(tags: Collection[int], start: int) -> None:
     lowest = min(tags, default=None)
     if lowest is None:
         raise Malformed("There is no data set", start)
-    if any(tag >> 16 in (0x0000, 0x0002) for tag in tags):
+    if lowest <= _LAST_APART and any(tag >> 16 in (0x0000, 0x0002) for tag in tags):
         raise Malformed("Not an element of a data set", start, tag_text(Tag(lowest)))

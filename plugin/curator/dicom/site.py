@@ -45,6 +45,16 @@ class Site(ABC):
     def vr(self, tag: int) -> str:
         """Return the VR of a present element, from the dictionaries in implicit VR."""
 
+    def heads(self) -> list[bytes]:
+        """Return group, element and VR of each of `tags`, as explicit VR little endian has them.
+
+        A key for who looks up what to do with an element; in implicit VR it may lack the VR.
+        """
+        return [
+            struct.pack("<HH", tag >> 16, tag & 0xFFFF) + self.vr(tag).encode("ascii")
+            for tag in self.tags
+        ]
+
     @abstractmethod
     def raw(self, tag: int) -> bytes:
         """Return the value field of a present element, without a sequence delimiter."""
@@ -130,13 +140,14 @@ class Site(ABC):
 def joined(chunks: Mapping[int, bytes], changes: Changes, encoding: Encoding) -> bytes:
     """Return a level with `changes` applied, ascending, its group lengths kept right (PS3.5 7.2).
 
-    A group length that was wrong before is left alone: it may be something else, damaged.
+    A group length that was wrong before is left alone: it may be something else, damaged. One that
+    is changed itself, is as it is changed.
     """
     result = {**chunks, **changes}
     before, after = _group_sizes(chunks), _group_sizes(result)
     for group, size in after.items():
         length = _group_length(group, before.get(group, 0), encoding)
-        if chunks.get(group << 16) == length:
+        if group << 16 not in changes and chunks.get(group << 16) == length:
             result[group << 16] = _group_length(group, size, encoding)
     return b"".join(chunk for _, chunk in sorted(result.items()))
 

@@ -49,11 +49,14 @@ class Decision:
         ``"Option CleanDescriptors"``, ``"$.Rules[2]"``, ``"Value representation UI"``.
     rule : Rule, optional
         The rule of the profile that decided, with the parameters of its action.
+    instead : Decision, optional
+        With ``Encrypt``: what happens to the element in the open, as decided without that rule.
     """
 
     action: Action
     reason: str
     rule: Rule | None = None
+    instead: Decision | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,9 +1,13 @@
 """The endpoints of the plugin, for tests that have to cover every one."""
 
+from pathlib import Path
 from typing import cast
 
 from curator import server
 from curator.access import Access
+from curator.anonymize.anonymizers import anonymize_service
+from curator.anonymize.setup import prepare
+from curator.config import Settings
 from curator.gateway import Gateway
 from curator.jobs import JobEngine
 from curator.journal import Journal
@@ -23,8 +27,10 @@ def registered() -> list[Endpoint]:
     engine = JobEngine(store, {}, workers=1, history_size=1)
     operations = Operations(access, journal, engine)
     kinds = operation_kinds(access, journal, 1)
-    endpoints = server.endpoints(
-        engine, operations, kinds, FindDuplicatesService(access.gateway, 1)
-    )
+    searches = FindDuplicatesService(access.gateway, 1)
+    key = {"CURATOR_KEY": "00" * 32}
+    anonymization = prepare(Settings(), {}, Path(), key, store)
+    anonymize = anonymize_service(access, store, anonymization)
+    endpoints = server.endpoints(engine, operations, kinds, searches, anonymization, anonymize)
     store.close()
     return endpoints

@@ -13,6 +13,7 @@ from curator.jobs import Job
 AHEAD = 4
 
 T = TypeVar("T")
+R = TypeVar("R")
 
 
 @dataclass(frozen=True)
@@ -39,11 +40,23 @@ class Access:
         self, function: Callable[[T], None], items: Sequence[T], job: Job
     ) -> Iterator[int]:
         """Call a function for all items, and yield how many are done, at every checkpoint."""
-        running: deque[Future[None]] = deque()
+        results = self.results(function, items, job, AHEAD * self.threads)
+        yield from (done for done, _ in enumerate(results, start=1))
+
+    def results(
+        self, function: Callable[[T], R], items: Sequence[T], job: Job, ahead: int
+    ) -> Iterator[R]:
+        """Call a function for all items, and yield its results in order, at every checkpoint.
+
+        Parameters
+        ----------
+        ahead : int
+            Results that are made, or being made, before they are asked for.
+        """
+        running: deque[Future[R]] = deque()
         with ThreadPoolExecutor(self.threads, "curator-job") as pool:
             for done in range(len(items)):
                 job.checkpoint()
-                ahead = items[done + len(running) : done + AHEAD * self.threads]
-                running.extend(pool.submit(function, item) for item in ahead)
-                running.popleft().result()
-                yield done + 1
+                next_ones = items[done + len(running) : done + ahead]
+                running.extend(pool.submit(function, item) for item in next_ones)
+                yield running.popleft().result()

@@ -7,14 +7,25 @@ one that loses or leaks a study because a setting was ignored.
 from pathlib import Path
 from typing import Annotated, Any
 
-from pydantic import Field
+from pydantic import Field, StrictBool
 from sqlalchemy import URL
 
 from curator.models import InvalidModel, Model, validate
 
 
 class ConfigurationError(ValueError):
-    """Every problem of the configuration, one in a line."""
+    """Every problem of the configuration, one in a line.
+
+    Parameters
+    ----------
+    problems : list of str
+        Each begins with the JSON path, or the file, of what is wrong.
+    """
+
+    def __init__(self, problems: list[str]) -> None:
+        lines = "\n".join(f"  {problem}" for problem in problems)
+        super().__init__(f"Curator does not start, its configuration has to be changed:\n{lines}")
+        self.problems = problems
 
 
 class Settings(Model):
@@ -36,6 +47,18 @@ class Settings(Model):
         How long operations stay in the journal, and can be undone.
     follow_days : int
         How long late instances go after a series or study that has moved.
+    profiles : tuple of dict
+        Anonymization profiles; validated where they are read (``anonymize.definitions``).
+    profiles_directory : str or None
+        Where files with more profiles are.
+    key_file : str or None
+        The key that pseudonyms are derived from. By default ``curator.key`` beside Orthanc's index.
+    lookup_tables : dict of str to str
+        CSV files with tables for profiles, by the name of the table.
+    allow_mapping_export : bool
+        Whether REST tells which Patient ID became which.
+    reidentify_key_file : str or None
+        Private key (PEM) that opens what profiles have encrypted.
     """
 
     database: str | None = None
@@ -45,6 +68,12 @@ class Settings(Model):
     jobs_history_size: Annotated[int, Field(ge=1, le=100_000)] = 100
     journal_days: Annotated[int, Field(ge=1, le=36_500)] = 90
     follow_days: Annotated[int, Field(ge=0, le=36_500)] = 30
+    profiles: tuple[dict[str, Any], ...] = ()
+    profiles_directory: str | None = None
+    key_file: str | None = None
+    lookup_tables: dict[str, str] = Field(default_factory=dict)
+    allow_mapping_export: StrictBool = False
+    reidentify_key_file: str | None = None
 
 
 def load(configuration: dict[str, Any]) -> Settings:
@@ -62,10 +91,7 @@ def load(configuration: dict[str, Any]) -> Settings:
     except InvalidModel as error:
         problems += [problem.replace("$", "$.Curator", 1) for problem in error.problems]
     if problems:
-        raise ConfigurationError(
-            "Curator does not start, its configuration has to be changed:\n"
-            + "\n".join(f"  {problem}" for problem in problems)
-        )
+        raise ConfigurationError(problems)
     return settings
 
 
@@ -79,10 +105,15 @@ def database_url(settings: Settings, configuration: dict[str, Any], directory: P
     """
     if settings.database is not None:
         return settings.database
-    storage = configuration.get("StorageDirectory", "OrthancStorage")
-    index = directory / configuration.get("IndexDirectory", storage)
-    database = str(index.resolve() / "curator.db")
+    database = str(index_directory(configuration, directory) / "curator.db")
     return URL.create("sqlite", database=database).render_as_string(hide_password=False)
+
+
+def index_directory(configuration: dict[str, Any], directory: Path) -> Path:
+    """Return where Orthanc's index is, and what Curator keeps beside it."""
+    storage = configuration.get("StorageDirectory", "OrthancStorage")
+    name: str = configuration.get("IndexDirectory", storage)
+    return (directory / name).resolve()
 
 
 def default_charset(configuration: dict[str, Any]) -> str:

@@ -4,6 +4,7 @@
 
     CuratorError                      500
     ├── BadRequest                    400   the request is wrong as it stands
+    ├── Forbidden                     403   the configuration does not allow it
     ├── NotFound                      404   a resource or item that does not exist
     ├── MethodNotAllowed              405
     ├── Conflict                      409   the state of the server forbids it now
@@ -202,6 +203,11 @@ class CuratorError(Exception):
 class BadRequest(CuratorError):
     code = ErrorCode.BAD_REQUEST
     http_status = 400
+
+
+class Forbidden(CuratorError):
+    code = ErrorCode.FORBIDDEN_ACCESS
+    http_status = 403
 
 
 class NotFound(CuratorError):

@@ -30,6 +30,12 @@ PAGE = 1000
 #: Resources that are looked up in one call.
 LOOKUP = 100
 
+#: Explicit VR Little Endian, which every server can write.
+NATIVE = "1.2.840.10008.1.2.1"
+
+#: What Orthanc 1.12.7 with Debian's GDCM plugin 1.8 crashes on (signal 11) when it transcodes.
+JPEG_2000 = frozenset(f"1.2.840.10008.1.2.4.{number}" for number in (90, 91, 92, 93))
+
 #: Attachments that plugins keep as caches of what is in the files: series metadata of DICOMweb.
 CACHES = frozenset({4301})
 
@@ -287,6 +293,24 @@ class Gateway:
         answer = json.loads(self.post("/instances", dicom))
         return Stored(answer["ID"], answer["Status"])
 
+    def native(self, instance_orthanc_id: str, transfer_syntax: str) -> bytes:
+        """Read the DICOM file of an instance in Explicit VR Little Endian, decoded if need be.
+
+        Parameters
+        ----------
+        transfer_syntax : str
+            What it is stored in.
+
+        Raises
+        ------
+        CoreError
+            If the server cannot decode it, or would not survive it.
+        """
+        if transfer_syntax in JPEG_2000 and self._version.startswith("1.12."):
+            code = ErrorCode.NOT_IMPLEMENTED
+            raise CoreError(code, self.error_description(code))
+        return self.get(f"{uri(Level.INSTANCE, instance_orthanc_id)}/file?transcode={NATIVE}")
+
     def decoded(self, instance_orthanc_id: str) -> bytes:
         """Read the decoded pixels of all frames, as NumPy's file format holds them."""
         return self.get(f"{uri(Level.INSTANCE, instance_orthanc_id)}/numpy?rescale=false")
@@ -378,6 +402,10 @@ class Gateway:
             for file in resource.attachments
             if file.number >= FIRST_USER_NUMBER and file.number not in CACHES
         ]
+
+    @cached_property
+    def _version(self) -> str:
+        return str(self.system()["Version"])
 
     @cached_property
     def _user_metadata_names(self) -> frozenset[str]:

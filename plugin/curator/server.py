@@ -1,6 +1,7 @@
 """Start and stop of Curator inside Orthanc: what is registered, and in which order it ends."""
 
 import logging
+import os
 import threading
 from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
@@ -9,6 +10,13 @@ from typing import Any
 import curator
 from curator import config
 from curator.access import Access
+from curator.anonymize.anonymizers import anonymize_service
+from curator.anonymize.pixels.detect import installed_detector
+from curator.anonymize.profiles_rest import ProfilesApi
+from curator.anonymize.reidentify import Reidentifier
+from curator.anonymize.rest import AnonymizeApi
+from curator.anonymize.service import AnonymizeService
+from curator.anonymize.setup import Anonymization, prepare
 from curator.gateway import Gateway
 from curator.jobs import JobEngine
 from curator.jobs_rest import JobsApi
@@ -55,6 +63,7 @@ def start(sdk: Sdk) -> None:
     settings = config.load(configuration)
     directory = gateway.configuration_directory()
     store = Store(config.database_url(settings, configuration, directory))
+    anonymization = prepare(settings, configuration, directory, os.environ, store)
     journal = Journal(store)
     access = Access(
         gateway,
@@ -64,10 +73,12 @@ def start(sdk: Sdk) -> None:
     )
     kinds = operation_kinds(access, journal, settings.follow_days)
     searches = FindDuplicatesService(gateway, settings.threads_per_job)
+    anonymize = anonymize_service(access, store, anonymization, installed_detector())
     engine = JobEngine(
         store,
         {
             searches.job_type: searches.task,
+            anonymize.job_type: anonymize.task,
             **{name: task_factory(access, journal, kind) for name, kind in kinds.items()},
         },
         workers=settings.workers,
@@ -85,7 +96,7 @@ def start(sdk: Sdk) -> None:
     follower = Follower(
         journal, operations, kinds[FollowUp.job_type], gateway, settings.journal_days
     )
-    for endpoint in endpoints(engine, operations, kinds, searches):
+    for endpoint in endpoints(engine, operations, kinds, searches, anonymization, anonymize):
         callback = _callback(endpoint, gateway, describe, threads)
         _callbacks.append(callback)
         sdk.RegisterRestCallback(endpoint.regex, callback)
@@ -98,15 +109,25 @@ def endpoints(
     operations: Operations,
     kinds: Mapping[str, Operation],
     searches: FindDuplicatesService,
+    anonymization: Anonymization,
+    anonymize: AnonymizeService,
 ) -> list[Endpoint]:
     """Return everything that Curator answers to, in the order in which it is matched."""
-    gateway = operations.access.gateway
+    access = operations.access
+    gateway = access.gateway
+    reidentifier = Reidentifier(gateway, anonymization.reidentify_key, access.default_charset)
     return [
-        *StatusApi(engine, gateway).endpoints(),
+        *StatusApi(engine, gateway, anonymization.keys.identifier).endpoints(),
         *JobsApi(engine, gateway).endpoints(),
         *ReshapeApi(operations, kinds, gateway).endpoints(),
         *OperationsApi(operations, kinds[Undo.job_type], engine).endpoints(),
         *FindDuplicatesApi(searches, engine).endpoints(),
+        *AnonymizeApi(anonymize, engine, reidentifier).endpoints(),
+        *ProfilesApi(
+            anonymization.catalog,
+            anonymization.mappings,
+            allow_mapping_export=anonymization.allow_mapping_export,
+        ).endpoints(),
     ]
 
 

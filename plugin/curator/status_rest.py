@@ -7,11 +7,18 @@ from curator.web import Endpoint, Request, Response, json_response
 
 
 class StatusApi:
-    """Endpoint of Curator itself."""
+    """Endpoint of Curator itself.
 
-    def __init__(self, engine: JobEngine, gateway: Gateway) -> None:
+    Parameters
+    ----------
+    key_identifier : str
+        Names the key of pseudonyms, and tells nothing about it.
+    """
+
+    def __init__(self, engine: JobEngine, gateway: Gateway, key_identifier: str) -> None:
         self._engine = engine
         self._gateway = gateway
+        self._key_identifier = key_identifier
 
     def endpoints(self) -> list[Endpoint]:
         """Return the endpoints."""
@@ -24,5 +31,6 @@ class StatusApi:
                 "Version": curator.__version__,
                 "OrthancVersion": self._gateway.system()["Version"],
                 "Jobs": self._engine.counts(),
+                "Key": self._key_identifier,
             }
         )

@@ -22,6 +22,7 @@ from sqlalchemy import (
     String,
     Table,
     Text,
+    UniqueConstraint,
     create_engine,
     delete,
     event,
@@ -34,7 +35,7 @@ from sqlalchemy import (
 )
 from sqlalchemy.exc import SQLAlchemyError
 
-SCHEMA_VERSION = 2
+SCHEMA_VERSION = 3
 
 metadata = MetaData()
 
@@ -121,6 +122,60 @@ spool = Table(
     Column("orthanc_id", String(64), primary_key=True),
     Column("number", Integer, primary_key=True),
     Column("content", LargeBinary, nullable=False),
+)
+
+#: Which version of an anonymization profile is in use.
+profiles = Table(
+    "curator_profiles",
+    metadata,
+    Column("name", String(64), primary_key=True),
+    Column("version", String(16), nullable=False),
+)
+
+#: Every version of a profile that ever was in use.
+profile_versions = Table(
+    "curator_profile_versions",
+    metadata,
+    Column("name", String(64), primary_key=True),
+    Column("version", String(16), primary_key=True),
+    Column("content", JSON, nullable=False),
+    Column("user", Text, nullable=False),
+    Column("created", String(32), nullable=False),
+)
+
+#: The last number that was given out with a prefix.
+pseudonym_counters = Table(
+    "curator_pseudonym_counters",
+    metadata,
+    Column("prefix", Text, primary_key=True),
+    Column("last", Integer, nullable=False),
+)
+
+#: Numbers that were given out; the original is an HMAC, so that the table tells nobody who is who.
+pseudonyms = Table(
+    "curator_pseudonyms",
+    metadata,
+    Column("prefix", Text, primary_key=True),
+    Column("original", String(64), primary_key=True),
+    Column("number", Integer, nullable=False),
+    UniqueConstraint("prefix", "number"),
+)
+
+#: Which Patient ID became which, in clear, of the profiles that ask for it.
+mappings = Table(
+    "curator_mappings",
+    metadata,
+    Column("profile", String(64), primary_key=True),
+    Column("id_old", Text, primary_key=True),
+    Column("id_new", Text, primary_key=True),
+)
+
+#: New instances of an anonymization that is not done: what is to be removed if it fails.
+anonymized_instances = Table(
+    "curator_anonymized_instances",
+    metadata,
+    Column("job", String(36), primary_key=True),
+    Column("instance", String(64), primary_key=True),
 )
 
 #: Everything about a job but its plan, which may be large and is read only to run the job.

@@ -6,7 +6,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from bench import engine, reshape
+from bench import anonymize, engine, reshape
 
 RESULTS = Path(__file__).parent / "results"
 
@@ -14,14 +14,16 @@ RESULTS = Path(__file__).parent / "results"
 def main() -> None:
     """Run what the command line asks for."""
     options = _options()
-    results: dict[str, Any] = {"engine": engine.measure(options.times), "reshape": [], "memory": []}
+    results: dict[str, Any] = {"engine": engine.measure(options.times), "jobs": [], "memory": []}
     _say(engine.table(results["engine"]))
+    results["profile"] = engine.measure_profile(options.times)
+    _say(engine.profile_table(results["profile"]))
     for release in options.release:
-        for bench in reshape.benches(options.threads):
+        for bench in (*reshape.benches(options.threads), *anonymize.benches(options.threads)):
             if bench.name in options.bench:
                 sizes = (options.instances, options.rounds, options.threads)
                 measured = reshape.measure(bench, release, *sizes)
-                results["reshape"].append(measured)
+                results["jobs"].append(measured)
                 _say(table(measured))
         if options.memory:
             resident = reshape.memory(release, options.memory)
@@ -36,7 +38,9 @@ def main() -> None:
 def _options() -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="tests/bench/run", description=__doc__)
     parser.add_argument("--release", action="append", help="1.12.7 or 1.13.0; both by default")
-    parser.add_argument("--bench", action="append", help="split or merge; both by default")
+    parser.add_argument(
+        "--bench", action="append", help="split, merge or anonymize; all by default"
+    )
     parser.add_argument("--instances", type=int, default=300, help="CT instances of 512 kB")
     parser.add_argument("--rounds", type=int, default=3, help="rounds, of which the median counts")
     parser.add_argument("--threads", type=int, default=4, help="ThreadsPerJob")
@@ -44,7 +48,7 @@ def _options() -> argparse.Namespace:
     parser.add_argument("--memory", type=int, default=3000, help="instances to watch memory over")
     parser.add_argument("--json", type=Path, help="where the figures go")
     options = parser.parse_args()
-    options.bench = options.bench or ["split", "merge"]
+    options.bench = options.bench or ["split", "merge", "anonymize"]
     options.release = options.release or ["1.12.7", "1.13.0"]
     return options
 

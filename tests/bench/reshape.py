@@ -97,16 +97,16 @@ def _rate(server: OrthancServer, files: list[bytes], number: int, work: Work) ->
 
 def _split(server: OrthancServer, study: str, _target: str) -> None:
     series = server.http.json(f"/studies/{study}")["Series"]
-    _post(server, f"/studies/{study}/split", {"Series": series})
+    post(server, f"/studies/{study}/split", {"Series": series})
 
 
 def _split_by_curator(server: OrthancServer, study: str, _target: str) -> None:
     series = server.http.json(f"/studies/{study}")["Series"]
-    _post(server, f"/studies/{study}/split", {"Series": series, "Into": "Studies", "Follow": False})
+    post(server, f"/studies/{study}/split", {"Series": series, "Into": "Studies", "Follow": False})
 
 
 def _split_by_acquisition(server: OrthancServer, study: str, _target: str) -> None:
-    _post(
+    post(
         server,
         f"/studies/{study}/split",
         {"By": ["AcquisitionNumber"], "Into": "Series", "Follow": False},
@@ -114,11 +114,11 @@ def _split_by_acquisition(server: OrthancServer, study: str, _target: str) -> No
 
 
 def _merge(server: OrthancServer, study: str, target: str) -> None:
-    _post(server, f"/studies/{target}/merge", {"Resources": [study]})
+    post(server, f"/studies/{target}/merge", {"Resources": [study]})
 
 
 def _merge_by_curator(server: OrthancServer, study: str, target: str) -> None:
-    _post(
+    post(
         server,
         f"/studies/{target}/merge",
         {"Resources": [study], "OnConflict": "Refuse", "Follow": False},
@@ -127,8 +127,8 @@ def _merge_by_curator(server: OrthancServer, study: str, target: str) -> None:
 
 def _merge_and_undo(server: OrthancServer, study: str, target: str) -> None:
     body = {"Resources": [study], "OnConflict": "Refuse", "Follow": False}
-    merged = _post(server, f"/studies/{target}/merge", body)
-    _post(server, f"/curator/operations/{merged['Operation']}/undo", {})
+    merged = post(server, f"/studies/{target}/merge", body)
+    post(server, f"/curator/operations/{merged['Operation']}/undo", {})
 
 
 def copy(threads: int) -> Work:
@@ -136,7 +136,7 @@ def copy(threads: int) -> Work:
 
     def work(server: OrthancServer, study: str, _target: str) -> None:
         found = [one["ID"] for one in server.http.json(f"/studies/{study}/instances")]
-        _post(server, "/bench/copy", {"Instances": found, "Threads": threads})
+        post(server, "/bench/copy", {"Instances": found, "Threads": threads})
 
     return work
 
@@ -165,7 +165,8 @@ def benches(threads: int) -> list[Bench]:
     ]
 
 
-def _post(server: OrthancServer, path: str, body: dict[str, Any]) -> dict[str, Any]:
+def post(server: OrthancServer, path: str, body: dict[str, Any]) -> dict[str, Any]:
+    """Ask for work that has to succeed, and return what it answers."""
     answer = server.http.post(path, body, timeout=600)
     if not answer.ok:
         raise RuntimeError(f"{path}: {answer.status_code} {answer.text}")

@@ -2,11 +2,13 @@
 
 import pytest
 
-from bench import engine, main, reshape
+from bench import anonymize, engine, main, reshape
 from integration.servers import engine_name, external_url
 
+BENCHES = [*reshape.benches(2), *anonymize.benches(2)]
 
-@pytest.mark.parametrize("bench", reshape.benches(2), ids=lambda bench: bench.name)
+
+@pytest.mark.parametrize("bench", BENCHES, ids=lambda bench: bench.name)
 def test_every_way_is_measured_against_the_built_in_one(release, bench):
     if external_url() or engine_name() != "rootfs":
         pytest.skip("the benches start servers of their own, in root file systems")

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 from sqlalchemy import make_url
 
-from curator.config import ConfigurationError, Settings, database_url, load
+from curator.config import ConfigurationError, Settings, database_url, index_directory, load
 
 GOOD = {"Python": {"Path": "plugin/main.py", "AllowThreads": True}}
 
@@ -29,6 +29,26 @@ def test_settings_are_read():
     assert settings == Settings(
         database="sqlite:///x.db", workers=3, threads_per_job=1, jobs_history_size=7
     )
+
+
+def test_settings_of_anonymization_are_read():
+    section = {
+        "Profiles": [{"Name": "a"}],
+        "ProfilesDirectory": "profiles",
+        "KeyFile": "/secret/curator.key",
+        "LookupTables": {"sites": "sites.csv"},
+        "AllowMappingExport": True,
+        "ReidentifyKeyFile": "private.pem",
+    }
+    settings = load({**GOOD, "Curator": section})
+    assert settings.profiles == ({"Name": "a"},)
+    assert settings.lookup_tables == {"sites": "sites.csv"}
+    assert (settings.profiles_directory, settings.key_file) == ("profiles", "/secret/curator.key")
+    assert (settings.allow_mapping_export, settings.reidentify_key_file) == (True, "private.pem")
+
+
+def test_mappings_stay_here_unless_the_configuration_says_otherwise():
+    assert load(GOOD).allow_mapping_export is False
 
 
 @pytest.mark.parametrize(
@@ -62,6 +82,15 @@ def test_without_threads_the_line_to_add_is_told(python):
         ({"ThreadsPerJob": -1}, "$.Curator.ThreadsPerJob"),
         ({"JobsHistorySize": 0}, "$.Curator.JobsHistorySize"),
         ({"Database": 5}, "$.Curator.Database"),
+        ({"Profiles": {}}, "$.Curator.Profiles"),
+        ({"Profiles": [{"Name": "a"}, "b"]}, "$.Curator.Profiles[1]"),
+        ({"ProfilesDirectory": ["a"]}, "$.Curator.ProfilesDirectory"),
+        ({"KeyFile": 5}, "$.Curator.KeyFile"),
+        ({"LookupTables": ["a.csv"]}, "$.Curator.LookupTables"),
+        ({"LookupTables": {"a": 5}}, "$.Curator.LookupTables.a"),
+        ({"AllowMappingExport": "true"}, "$.Curator.AllowMappingExport"),
+        ({"AllowMappingExport": 1}, "$.Curator.AllowMappingExport"),
+        ({"ReidentifyKeyFile": False}, "$.Curator.ReidentifyKeyFile"),
         ({"workers": 2}, "$.Curator.workers"),
         (None, "$.Curator"),
         ([], "$.Curator"),
@@ -103,6 +132,7 @@ def test_the_database_lies_beside_the_index(directories, expected, tmp_path):
     url = make_url(database_url(Settings(), directories, tmp_path))
     assert url.drivername == "sqlite"
     assert url.database == str(tmp_path.resolve() / expected / "curator.db")
+    assert index_directory(directories, tmp_path) == tmp_path.resolve() / expected
 
 
 def test_a_database_that_is_named_is_taken_as_it_is():

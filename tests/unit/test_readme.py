@@ -5,6 +5,11 @@ from pathlib import Path
 
 import pytest
 
+from curator.anonymize import profile
+from curator.anonymize.decision import Action
+from curator.anonymize.definitions import Source
+from curator.anonymize.protected import RULED_BY_OPTION
+from curator.anonymize.request import BulkAnonymizeRequest
 from curator.conditions import Condition
 from curator.config import Settings
 from curator.reshape import find_duplicates
@@ -35,6 +40,21 @@ WORDS = {
     *PatientMergeRequest.field_names(),
     *PatientSplitRequest.field_names(),
     *FindDuplicatesRequest.field_names(),
+    *BulkAnonymizeRequest.field_names(),
+    *profile.Profile.field_names(),
+    *profile.Dates.field_names(),
+    *profile.Uids.field_names(),
+    *profile.Pixels.field_names(),
+    *profile.Rule.field_names(),
+    *profile.PixelRule.field_names(),
+    *profile.Option,
+    *profile.OptionsMeet,
+    *profile.Scheme,
+    *profile.DatePart,
+    *profile.PixelSyntax,
+    *profile.Residual,
+    *(set(Action) - RULED_BY_OPTION),
+    *Source,
     *find_duplicates.By,
     *Duplicates,
     *OnConflict,

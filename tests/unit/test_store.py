@@ -6,6 +6,9 @@ from typing import Any
 import pytest
 from sqlalchemy import create_engine, inspect, text
 
+from curator.anonymize.mapping import Mappings
+from curator.anonymize.profile_store import ProfileStore
+from curator.anonymize.sequential import Sequential
 from curator.journal import Entry, Journal
 from curator.store import SCHEMA_VERSION, Store, StoreError, metadata
 
@@ -181,6 +184,23 @@ def test_an_upgraded_database_takes_operations(first):
     assert [row["id"] for row in journal.operations()] == ["op"]
     assert journal.spooled_file("op", "instance", 1) == b"DICM"
     store.close()
+
+
+def test_an_upgraded_database_takes_profiles_pseudonyms_and_mappings(first):
+    store = Store(first)
+    profiles = ProfileStore(store)
+    profiles.put("trial", "1", {"Name": "trial"}, "operator", lambda _kept: False)
+    Mappings(store).note("trial", {"old": "new"})
+    assert Sequential(store, [b"key"])("T-", "old") == "T-000001"
+    store.close()
+    again = Store(first)
+    kept = ProfileStore(again).current("trial")
+    assert kept is not None
+    assert (kept.content, kept.user) == ({"Name": "trial"}, "operator")
+    assert Mappings(again).pairs("trial") == [("old", "new")]
+    assert Sequential(again, [b"key"])("T-", "old") == "T-000001"
+    assert [one["id"] for one in again.jobs()] == ["done", "left"]
+    again.close()
 
 
 @pytest.mark.parametrize(

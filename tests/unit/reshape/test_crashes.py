@@ -5,77 +5,20 @@ Orthanc and the database is gone on from.
 """
 
 import itertools
-import sqlite3
-from contextlib import closing
-from dataclasses import dataclass, field
-from functools import lru_cache
+from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
 
-from curator.dicom import reader
-from curator.dicom.tags import parse_path
 from curator.errors import CoreError, ErrorCode
 from curator.jobs import Phase
 from curator.journal import DICOM, Change, Journal
 from curator.reshape import operations, undo
-from unit.reshape.memory import FrozenClock, MemoryOrthanc, Node, Server, SteppedStore, Steps
+from unit.reshape.memory import FrozenClock, Server, Steps
 from unit.reshape.scenarios import MAIN, MERGE, Scenario
+from unit.reshape.worlds import Snapshot, World, shown
 
 OPERATION, UNDO = "operation", "undo"
-
-NAMES = map("curator-{}.db".format, itertools.count())
-
-LABEL = parse_path("SeriesDescription")
-
-
-@dataclass(frozen=True)
-class Snapshot:
-    """Orthanc and the database as a crash leaves them."""
-
-    nodes: dict[str, Node] = field(repr=False)
-    database: bytes = field(repr=False)
-    phases: list[str] = field(repr=False)
-
-
-class World:
-    """An Orthanc and a database, which outlive their servers."""
-
-    def __init__(self, directory: Path, orthanc: MemoryOrthanc) -> None:
-        self.orthanc = orthanc
-        self.steps = orthanc.steps
-        self.path = directory / next(NAMES)
-        self.store = SteppedStore(self.path, self.steps)
-
-    def snapshot(self) -> Snapshot:
-        query = "SELECT phase FROM curator_jobs WHERE phase != '' OR state != 'Success'"
-        with closing(sqlite3.connect(self.path)) as connection:
-            phases = [phase for (phase,) in connection.execute(query)]
-            return Snapshot(copied(self.orthanc.nodes), connection.serialize(), phases)
-
-    def restore(self, snapshot: Snapshot) -> None:
-        self.orthanc.nodes = copied(snapshot.nodes)
-        with (
-            closing(sqlite3.connect(":memory:")) as database,
-            closing(sqlite3.connect(self.path)) as connection,
-        ):
-            database.deserialize(_without_wal(snapshot.database))
-            database.backup(connection)
-
-    def instances(self) -> set[str]:
-        """Return what is there, in Orthanc or on its way into it, by what it shows."""
-        return {shown(one) for one in (*self.orthanc.files.values(), *self.store.on_their_way())}
-
-    def loses(self) -> list[str]:
-        """Watch, and return what gets lost from now on."""
-        before, lost = self.instances(), list[str]()
-        self.steps.watch = lambda: lost.extend(sorted(before - self.instances()))
-        return lost
-
-
-def _without_wal(database: bytes) -> bytes:
-    """Return a database in the journal mode that one in memory can have (bytes 18 and 19)."""
-    return database[:18] + b"\x01\x01" + database[20:]
 
 
 @dataclass(frozen=True)
@@ -105,16 +48,6 @@ class Act:
         if self.what == UNDO:
             return server.undo(OPERATION, OperationId=UNDO)
         return self.scenario.run(server, OPERATION)
-
-
-def copied(nodes: dict[str, Node]) -> dict[str, Node]:
-    return {orthanc_id: node.copy() for orthanc_id, node in nodes.items()}
-
-
-@lru_cache(maxsize=4096)
-def shown(file: bytes) -> str:
-    """Return what stays the same whatever is done: the pixels, or else the label."""
-    return reader.pixel_digest(file) or str(reader.read(file, [LABEL]).string(LABEL))
 
 
 def known(journal: Journal, operation_id: str) -> list[Change]:

@@ -132,7 +132,7 @@ def _read(path: Path) -> str | None:
 def _check_mode(path: Path, mode: int) -> None:
     if not stat.S_ISREG(mode):
         raise KeyFileError(f"{path} is not a file")
-    if mode & (stat.S_IRWXG | stat.S_IRWXO):
+    if os.name == "posix" and mode & (stat.S_IRWXG | stat.S_IRWXO):  # elsewhere it says nothing
         raise KeyFileError(
             f"{path} can be read or written by others (mode {stat.S_IMODE(mode):04o}), "
             "it has to have mode 0600 or 0400"
@@ -183,7 +183,9 @@ def _link(complete: Path, path: Path) -> None:
 
 
 def _sync(directory: Path) -> None:
-    """See that the name of a new file outlives a loss of power."""
+    """See that the name of a new file outlives a loss of power, where directories can be opened."""
+    if os.name != "posix":
+        return
     descriptor = os.open(directory, os.O_RDONLY)
     try:
         os.fsync(descriptor)

@@ -74,7 +74,7 @@ class RootfsEngine:
         configuration.mkdir(exist_ok=True)
         _write_settings(configuration / "orthanc.json", _settings_inside(root, launch.settings))
         mounts = [
-            rootfs.Mount(launch.plugin, rootfs.PLUGIN),
+            rootfs.Mount(rootfs.compiled_plugin(root, launch.plugin), rootfs.PLUGIN),
             rootfs.Mount(packages, rootfs.PACKAGES),
             rootfs.Mount(configuration, rootfs.CONFIGURATION),
             rootfs.Mount(launch.storage, rootfs.STORAGE, writable=True),

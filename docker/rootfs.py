@@ -32,6 +32,8 @@ DEBIAN_PACKAGES = (
     "orthanc-gdcm",
     "orthanc-python",
     "python3",
+    "tesseract-ocr",  # finds text that is burned into images
+    "tesseract-ocr-eng",
     "tzdata",
 )
 
@@ -102,9 +104,33 @@ def python_packages(root: Path, requirements: Path) -> Path:
 
     def build(directory: Path) -> None:
         _install(directory, requirements, version)
-        _compile(root, directory)
+        _compile(root, directory, PACKAGES)
 
     return host.build_once(target, build, announcement)
+
+
+def compiled_plugin(root: Path, plugin: Path) -> Path:
+    """Return a copy of a plugin with its bytecode, for the interpreter of `root`.
+
+    Inside, nothing can be written: without it, every start would compile the plugin anew.
+    """
+    files = sorted(
+        path for path in plugin.rglob("*") if path.is_file() and path.parent.name != "__pycache__"
+    )
+    contents = (
+        part
+        for file in files
+        for part in (str(file.relative_to(plugin)).encode(), file.read_bytes())
+    )
+    version = python_version(root)
+    target = host.cache_directory() / f"plugin-{version}-{host.key_of(version, *contents)}"
+
+    def build(directory: Path) -> None:
+        ignored = shutil.ignore_patterns("__pycache__")
+        shutil.copytree(plugin, directory, ignore=ignored, dirs_exist_ok=True)
+        _compile(root, directory, PLUGIN)
+
+    return host.build_once(target, build, f"compiling the plugin for Python {version} (once) …")
 
 
 def command(root: Path, mounts: Sequence[Mount], arguments: Sequence[str]) -> list[str]:
@@ -222,10 +248,10 @@ def _install(directory: Path, requirements: Path, version: str) -> None:
     )
 
 
-def _compile(root: Path, packages: Path) -> None:
+def _compile(root: Path, directory: Path, inside: str) -> None:
     """Compile by the interpreter that will read it: else it would at each start, in vain."""
-    mounts = [Mount(packages, PACKAGES, writable=True)]
-    python = ["/usr/bin/python3", "-m", "compileall", "-q", PACKAGES]
+    mounts = [Mount(directory, inside, writable=True)]
+    python = ["/usr/bin/python3", "-m", "compileall", "-q", inside]
     host.run_tool(command(root, mounts, python))
 
 

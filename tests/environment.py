@@ -6,6 +6,7 @@ but the standard library and the modules of ``docker/run``.
 
 from __future__ import annotations
 
+import shutil
 import sys
 from pathlib import Path
 
@@ -13,6 +14,7 @@ import host
 import rootfs
 
 REPOSITORY = Path(__file__).resolve().parent.parent
+TESSERACT = ["tesseract-ocr", "tesseract-ocr-eng"]
 REQUIREMENTS = [REPOSITORY / "requirements.txt", REPOSITORY / "tests" / "requirements.txt"]
 
 
@@ -38,3 +40,16 @@ def python() -> Path:
             host.pip_install([str(interpreter), "-m", "pip"], *pins)
             complete.touch()
     return interpreter
+
+
+def provide_tesseract() -> None:
+    """Install Tesseract where it is missing; where that cannot be, say so and go on.
+
+    The tests that need it then fail, and the others still tell what they have to tell.
+    """
+    if shutil.which("tesseract"):
+        return
+    try:
+        host.install_debian_packages(TESSERACT, "Tesseract, without which tests will fail,")
+    except host.LaunchError as error:
+        host.say(str(error))

@@ -17,6 +17,7 @@ import pydicom
 from pydicom import datadict
 from pydicom.dataset import Dataset
 from pydicom.sequence import Sequence
+from pydicom.uid import UID
 
 import curator
 from curator.dicom.deflate import inflated
@@ -57,7 +58,8 @@ class Planted:
             place
             for place, needles in self.needles.items()
             for needle in needles
-            if re.search(rb"(?<![0-9])" + re.escape(needle) + rb"(?![0-9])", result)
+            if needle in result  # much faster, and nearly always false
+            and re.search(rb"(?<![0-9])" + re.escape(needle) + rb"(?![0-9])", result)
         )
 
 
@@ -185,6 +187,6 @@ def _plant_meta(dataset: Dataset, planter: _Planter) -> None:
     dataset.preamble = preamble + bytes(128 - len(preamble))
     meta = dataset.file_meta
     meta.SourceApplicationEntityTitle = planter.value("File Meta", "AE")
-    meta.PrivateInformationCreatorUID = planter.value("File Meta", "UI")
+    meta.PrivateInformationCreatorUID = UID(planter.value("File Meta", "UI"))
     meta.PrivateInformation = _even(planter.value("File Meta", "LO"))
     meta.MediaStorageSOPInstanceUID = dataset.SOPInstanceUID

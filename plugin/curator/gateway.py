@@ -33,9 +33,6 @@ LOOKUP = 100
 #: Explicit VR Little Endian, which every server can write.
 NATIVE = "1.2.840.10008.1.2.1"
 
-#: What Orthanc 1.12.7 with Debian's GDCM plugin 1.8 crashes on (signal 11) when it transcodes.
-JPEG_2000 = frozenset(f"1.2.840.10008.1.2.4.{number}" for number in (90, 91, 92, 93))
-
 #: Attachments that plugins keep as caches of what is in the files: series metadata of DICOMweb.
 CACHES = frozenset({4301})
 
@@ -112,6 +109,30 @@ class Stored:
 
     orthanc_id: str
     status: str
+
+
+@dataclass(frozen=True)
+class Picture:
+    """A decoded image of one frame.
+
+    Attributes
+    ----------
+    samples : int
+        1 or 3, those of a pixel side by side.
+    size : int
+        Bytes of a sample, little endian.
+    signed : bool
+        Whether samples are in two's complement.
+    pixels : bytes
+        Row by row.
+    """
+
+    width: int
+    height: int
+    samples: int
+    size: int
+    signed: bool
+    pixels: bytes
 
 
 class Gateway:
@@ -293,27 +314,49 @@ class Gateway:
         answer = json.loads(self.post("/instances", dicom))
         return Stored(answer["ID"], answer["Status"])
 
-    def native(self, instance_orthanc_id: str, transfer_syntax: str) -> bytes:
+    def native(self, instance_orthanc_id: str) -> bytes:
         """Read the DICOM file of an instance in Explicit VR Little Endian, decoded if need be.
-
-        Parameters
-        ----------
-        transfer_syntax : str
-            What it is stored in.
 
         Raises
         ------
         CoreError
-            If the server cannot decode it, or would not survive it.
+            If the server cannot decode it.
         """
-        if transfer_syntax in JPEG_2000 and self._version.startswith("1.12."):
-            code = ErrorCode.NOT_IMPLEMENTED
-            raise CoreError(code, self.error_description(code))
         return self.get(f"{uri(Level.INSTANCE, instance_orthanc_id)}/file?transcode={NATIVE}")
 
     def decoded(self, instance_orthanc_id: str) -> bytes:
         """Read the decoded pixels of all frames, as NumPy's file format holds them."""
         return self.get(f"{uri(Level.INSTANCE, instance_orthanc_id)}/numpy?rescale=false")
+
+    def picture(self, dicom: bytes) -> Picture:
+        """Decode the first frame of a DICOM file, which need not be stored.
+
+        Raises
+        ------
+        CoreError
+            If the server cannot decode it.
+        """
+        image = self._call(self._sdk.DecodeDicomImage, dicom, 0)
+        formats = self._sdk.PixelFormat
+        number = int(image.GetImagePixelFormat())
+        layouts = {
+            int(formats.GRAYSCALE8): (1, 1, False),
+            int(formats.GRAYSCALE16): (1, 2, False),
+            int(formats.SIGNED_GRAYSCALE16): (1, 2, True),
+            int(formats.RGB24): (3, 1, False),
+            int(formats.RGB48): (3, 2, False),
+        }
+        if number not in layouts:
+            code = ErrorCode.NOT_IMPLEMENTED
+            raise CoreError(code, self.error_description(code))
+        samples, size, signed = layouts[number]
+        width, height = image.GetImageWidth(), image.GetImageHeight()
+        row, pitch, buffer = width * samples * size, image.GetImagePitch(), image.GetImageBuffer()
+        starts = range(0, height * pitch, pitch)
+        pixels = (
+            buffer if row == pitch else b"".join(buffer[start : start + row] for start in starts)
+        )
+        return Picture(width, height, samples, size, signed, pixels)
 
     def delete_instances(self, instance_orthanc_ids: Sequence[str]) -> None:
         """Delete instances, and parents that this leaves empty; pass over unknown ones."""
@@ -402,10 +445,6 @@ class Gateway:
             for file in resource.attachments
             if file.number >= FIRST_USER_NUMBER and file.number not in CACHES
         ]
-
-    @cached_property
-    def _version(self) -> str:
-        return str(self.system()["Version"])
 
     @cached_property
     def _user_metadata_names(self) -> frozenset[str]:

@@ -73,7 +73,10 @@ def _explain(model: type[Model], problem: Any) -> str:
     path = _json_path(problem["loc"])
     if problem["type"] == "missing":
         return f"{path}: this field is required"
-    return f"{path}: {problem['msg'].removeprefix('Value error, ')}"
+    explained = f"{path}: {problem['msg'].removeprefix('Value error, ')}"
+    if problem["type"] in ("enum", "literal_error") and isinstance(problem["input"], str):
+        explained += nearest(problem["input"], _QUOTED.findall(problem["ctx"]["expected"]))
+    return explained
 
 
 def _follows_from_others(problem: Any, problems: list[Any]) -> bool:
@@ -99,6 +102,9 @@ def _json_path(location: tuple[int | str, ...]) -> str:
 def _member(name: str) -> str:
     return f".{name}" if name.isidentifier() else f"[{json.dumps(name)}]"
 
+
+#: The values that pydantic says it expected.
+_QUOTED = re.compile(r"'([^']*)'")
 
 #: How pydantic names a member of a union, or the key of a dictionary, in a location.
 _UNION_MEMBER = re.compile(r"(str|int|float|bool)$|(tuple|list|dict|function-[a-z]+)\[|\[key\]$")

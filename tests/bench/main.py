@@ -6,7 +6,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from bench import anonymize, engine, reshape
+from bench import anonymize, engine, peers, reshape
 
 RESULTS = Path(__file__).parent / "results"
 
@@ -14,10 +14,11 @@ RESULTS = Path(__file__).parent / "results"
 def main() -> None:
     """Run what the command line asks for."""
     options = _options()
-    results: dict[str, Any] = {"engine": engine.measure(options.times), "jobs": [], "memory": []}
+    results: dict[str, Any] = {"engine": engine.measure(options.times), "jobs": []}
     _say(engine.table(results["engine"]))
     results["profile"] = engine.measure_profile(options.times)
     _say(engine.profile_table(results["profile"]))
+    results["peers"], results["memory"] = [], []
     for release in options.release:
         for bench in (*reshape.benches(options.threads), *anonymize.benches(options.threads)):
             if bench.name in options.bench:
@@ -25,6 +26,10 @@ def main() -> None:
                 measured = reshape.measure(bench, release, *sizes)
                 results["jobs"].append(measured)
                 _say(table(measured))
+        if "peers" in options.bench:
+            compared = peers.measure(release, options.times)
+            results["peers"].append(compared)
+            _say(peers.table(compared))
         if options.memory:
             resident = reshape.memory(release, options.memory)
             results["memory"].append(resident)
@@ -39,7 +44,7 @@ def _options() -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="tests/bench/run", description=__doc__)
     parser.add_argument("--release", action="append", help="1.12.7 or 1.13.0; both by default")
     parser.add_argument(
-        "--bench", action="append", help="split, merge or anonymize; all by default"
+        "--bench", action="append", help="split, merge, anonymize or peers; all by default"
     )
     parser.add_argument("--instances", type=int, default=300, help="CT instances of 512 kB")
     parser.add_argument("--rounds", type=int, default=3, help="rounds, of which the median counts")
@@ -48,7 +53,7 @@ def _options() -> argparse.Namespace:
     parser.add_argument("--memory", type=int, default=3000, help="instances to watch memory over")
     parser.add_argument("--json", type=Path, help="where the figures go")
     options = parser.parse_args()
-    options.bench = options.bench or ["split", "merge", "anonymize"]
+    options.bench = options.bench or ["split", "merge", "anonymize", "peers"]
     options.release = options.release or ["1.12.7", "1.13.0"]
     return options
 

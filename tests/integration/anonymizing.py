@@ -1,12 +1,13 @@
 """Ask for anonymizations and look at what has come out of them."""
 
+import re
 from io import BytesIO
 from typing import Any
 
 import requests
 from pydicom import Dataset, dcmread
 
-from integration.servers import RunningServer
+from integration.servers import OrthancServer, RunningServer
 
 SUBJECT: dict[str, Any] = {
     "PatientName": "Überlinger^Hannelore",
@@ -59,3 +60,16 @@ def datasets(server: RunningServer, resource: str) -> list[Dataset]:
 def traces(file: bytes) -> list[bytes]:
     """Return what is left of the invented patient in a file."""
     return [trace for trace in TRACES if trace in file]
+
+
+def check_log(server: RunningServer, start: int = 0) -> None:
+    """See that a log, from some place on, tells nothing of the invented patient, nor the key."""
+    log = server.log[start:]
+    found = [trace for trace in TRACES if trace.decode("ascii") in log]
+    if isinstance(server, OrthancServer):
+        key = server.storage / "curator.key"
+        lines = key.read_text().splitlines() if key.is_file() else []
+        found += [
+            b"the key" for line in lines if re.fullmatch("[0-9a-f]{64,}", line) and line in log
+        ]
+    assert not found, f"the log of {server.url} holds {found}"

@@ -3,11 +3,14 @@
 ``server`` is shared and emptied before each test; ``new_server`` makes servers of a test's own.
 """
 
+import subprocess
 from collections.abc import Callable, Generator, Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
 
+from integration.anonymizing import check_log
 from integration.servers import OrthancServer, RunningServer, engine_name, external_url, releases
 
 ServerFactory = Callable[..., OrthancServer]
@@ -48,6 +51,7 @@ def server(request: pytest.FixtureRequest, orthanc: RunningServer) -> Iterator[R
     yield orthanc
     if not orthanc.is_alive():
         pytest.fail(f"Orthanc crashed in this test:\n{orthanc.log[-6000:]}", pytrace=False)
+    check_log(orthanc, before)
     if external_url():
         orthanc.clear()  # leave it as we found it
 
@@ -73,8 +77,24 @@ def new_server(request: pytest.FixtureRequest, release: str) -> Iterator[ServerF
         return one.start() if started else one
 
     yield start
-    for one in servers:
-        one.close()
+    try:
+        for one in servers:
+            check_log(one)
+    finally:
+        for one in servers:
+            one.close()
+
+
+@pytest.fixture
+def small_disk(tmp_path: Path) -> Iterator[Path]:
+    """Return a directory on a disk of 32 MB."""
+    if engine_name() != "rootfs":
+        pytest.skip("a container cannot see what is mounted after it was started")
+    directory = tmp_path / "disk"
+    directory.mkdir()
+    subprocess.run(["mount", "-t", "tmpfs", "-o", "size=32m", "tmpfs", str(directory)], check=True)
+    yield directory
+    subprocess.run(["umount", "--lazy", str(directory)], check=True)
 
 
 @pytest.hookimpl(wrapper=True)

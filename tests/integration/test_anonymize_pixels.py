@@ -12,9 +12,11 @@ from pydicom.uid import ExplicitVRLittleEndian, RLELossless, UltrasoundImageStor
 
 from curator.dicom.reader import pixel_digest
 from factory import make_instance, noise
-from integration.anonymizing import SUBJECT, anonymize, ask, files
+from integration.anonymizing import SUBJECT, anonymize, ask, datasets, files
 from integration.model import content, upload
-from integration.servers import RunningServer
+from integration.servers import OrthancServer, RunningServer
+from jpeg2000 import KINDS, codestream, make_jpeg2000, ramp
+from unit.anonymize.pixels.lettering import burned
 
 ROWS, COLUMNS, BANNER = 48, 64, 12
 
@@ -126,30 +128,51 @@ def test_what_no_rule_touches_keeps_its_compressed_bytes(server: RunningServer, 
     assert digests[0] == digests[1] is not None
 
 
-def test_jpeg_2000_is_painted_where_the_server_survives_it(server: RunningServer) -> None:
+@pytest.mark.parametrize(
+    "kinds", [*((kind,) for kind in KINDS), ("gray8", "gray8 reversed"), ("rgb8",) * 3], ids=str
+)
+def test_jpeg_2000_is_painted(server: RunningServer, kinds: tuple[str, ...]) -> None:
     """Debian's Orthanc 1.12.7 crashes when it transcodes JPEG 2000, so it is not asked to."""
-    file = Path(str(get_testdata_file("MR_small_jp2klossless.dcm"))).read_bytes()
-    study = upload(server, [file])
-    before = content(server)
+    study = upload(server, [make_jpeg2000(*kinds, **SUBJECT)])
     rules = [{"Pixels": {"Fill": [[0, 0, "Columns", BANNER]]}}]
-    answer = ask(server, f"studies/{study}", Profile={"Name": "painted", "Rules": rules})
-    if server.version.startswith("1.12."):
-        assert answer.status_code == 409
-        assert "neither the server nor pydicom can decode" in answer.json()["Details"]
-        assert content(server) == before
-        return
-    assert answer.status_code == 200, answer.text
-    one, other = (dcmread(io.BytesIO(file)) for file in content(server).files.values())
-    assert ("SpacingBetweenSlices" in one) == ("SpacingBetweenSlices" in other)  # GDCM adds it
-    assert str(one.ImagePositionPatient) == str(other.ImagePositionPatient)
-    source, result = (shown(server, one) for one in (study, answer.json()["ID"]))
-    assert len(np.unique(result[:BANNER])) == 1
-    assert np.array_equal(result[BANNER:], source[BANNER:])
+    result = anonymize(server, f"studies/{study}", Profile={"Name": "painted", "Rules": rules})
+    (made,) = datasets(server, f"studies/{result['ID']}")
+    frames = made.pixel_array.reshape(len(kinds), *ramp(kinds[0]).shape)
+    for frame, kind in zip(frames, kinds, strict=True):
+        assert len(np.unique(frame[:BANNER])) == 1
+        assert np.array_equal(frame[BANNER:], ramp(kind)[BANNER:])
+
+
+@pytest.mark.parametrize("name", ["MR_small_jp2klossless.dcm", "JPEG2000.dcm"])
+def test_jpeg_2000_of_others_is_painted_and_nothing_else_changes(
+    server: RunningServer, name: str
+) -> None:
+    file = Path(str(get_testdata_file(name))).read_bytes()
+    study = upload(server, [file])
+    rules = [{"Pixels": {"Fill": [[0, 0, "Columns", BANNER]]}}]
+    result = anonymize(server, f"studies/{study}", Profile={"Name": "painted", "Rules": rules})
+    (made,) = datasets(server, f"studies/{result['ID']}")
+    source = dcmread(io.BytesIO(file))
+    assert ("SpacingBetweenSlices" in made) == ("SpacingBetweenSlices" in source)  # GDCM adds it
+    assert made.get("ImagePositionPatient") == source.get("ImagePositionPatient")
+    assert len(np.unique(made.pixel_array[:BANNER])) == 1
+    assert len(np.unique(made.pixel_array[BANNER:])) > 100
     kept = anonymize(
         server, f"studies/{study}", Profile={"Name": "kept"}, Replace={"PatientID": "K"}, Force=True
     )
     digests = [pixel_digest(one) for one in files(server, f"studies/{kept['ID']}").values()]
     assert digests == [pixel_digest(file)]
+
+
+def test_damaged_jpeg_2000_is_refused(server: RunningServer) -> None:
+    whole = make_jpeg2000("rgb8", **SUBJECT)
+    start = whole.index(codestream("rgb8"))
+    study = upload(server, [whole[: start + 60] + bytes(200) + whole[start + 260 :]])
+    before = content(server)
+    rules = [{"Pixels": {"Fill": [[0, 0, "Columns", BANNER]]}}]
+    answer = ask(server, f"studies/{study}", Profile={"Name": "painted", "Rules": rules})
+    assert answer.status_code == 409, answer.text
+    assert content(server) == before
 
 
 def test_a_risky_image_without_a_rule_fails_closed(server: RunningServer) -> None:
@@ -170,3 +193,28 @@ def test_an_image_that_nobody_can_decode_is_refused(server: RunningServer) -> No
     answer = ask(server, f"studies/{study}", Profile=PAINTED)
     assert answer.status_code == 409
     assert content(server) == before
+
+
+def test_burned_in_text_is_found_and_painted_over(server: RunningServer) -> None:
+    """Every server that is started here has Tesseract; one that runs elsewhere may not."""
+    rows, columns = 320, 560
+    black = np.zeros((rows, columns), np.uint8)
+    frame, mask = burned(black, "DOE JANE 1956", (0.1, 0.1), 2, 200)
+    pixels = np.repeat(frame[..., None], 3, axis=2).tobytes()
+    study = upload(server, [ultrasound(Rows=rows, Columns=columns, pixels=pixels)])
+    before = content(server)
+    profile = {
+        "Name": "reading",
+        "Options": ["CleanPixelData"],
+        "Rules": [{"Pixels": {"Detect": "Text"}}],
+    }
+    answer = ask(server, f"studies/{study}", Profile=profile)
+    if not isinstance(server, OrthancServer) and answer.status_code == 409:
+        assert "Tesseract is not installed" in answer.json()["Details"]
+        assert content(server) == before
+        return
+    assert answer.status_code == 200, answer.text
+    result = answer.json()
+    assert result["Report"]["PixelRules"] == [{"Rule": "$.Rules[0]", "InstancesCount": 1}]
+    assert mask.any()
+    assert not shown(server, result["ID"])[mask].any()

@@ -2,8 +2,10 @@
 
 import pytest
 
-from bench import anonymize, engine, main, reshape
+from bench import anonymize, engine, main, peers, reshape
+from factory import ct_series, multi_frame
 from integration.servers import engine_name, external_url
+from planting import planted
 
 BENCHES = [*reshape.benches(2), *anonymize.benches(2)]
 
@@ -24,3 +26,23 @@ def test_the_engine_is_measured_against_pydicom():
     assert [row["elements"] for row in rows] == [40, 100, 200]
     assert all(row["engine ms"] > 0 and row["pydicom ms"] > 0 for row in rows)
     assert "ratio" in engine.table(rows)
+
+
+def test_the_profile_is_measured_against_pydicom():
+    rows = engine.measure_profile(1)
+    assert [row["elements"] for row in rows] == [40, 100, 200]
+    assert all(row["series ms"] > 0 and row["patients ms"] > 0 for row in rows)
+    assert "ratio" in engine.profile_table(rows)
+
+
+def test_nothing_survives_curator_and_something_the_others(release):
+    if external_url() or engine_name() != "rootfs":
+        pytest.skip("the benches start servers of their own, in root file systems")
+    files = [planted(content, seed) for seed, content in enumerate([*ct_series(1), multi_frame()])]
+    measured = peers.measure(release, 1, files)
+    tools = measured["tools"]
+    assert tools.keys() == {"Curator", "dicognito", "dicom-anonymizer", "stock Orthanc"}
+    assert all(row["files"] == len(files) for row in tools.values())
+    assert tools["Curator"]["survivors"] == {}
+    assert all(row["survivors"] for name, row in tools.items() if name != "Curator")
+    assert all(row["ms"] > 0 and name in peers.table(measured) for name, row in tools.items())

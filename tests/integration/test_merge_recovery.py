@@ -2,7 +2,6 @@
 
 import os
 import random
-import subprocess
 import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -28,7 +27,7 @@ from integration.operating import (
     study_elements,
     undo,
 )
-from integration.servers import OrthancServer, RunningServer, engine_name
+from integration.servers import OrthancServer, RunningServer
 from integration.waiting import wait_for_job, wait_until
 from referring import make_key_objects, make_report, make_segmentation
 
@@ -448,18 +447,6 @@ def test_a_storage_that_fills_up_while_others_are_overwritten_loses_nothing(
     check_everything(server, before.content)
     undo(server, ended["Content"]["Operation"])
     assert_as_before(server, before)
-
-
-@pytest.fixture
-def small_disk(tmp_path: Path) -> Iterator[Path]:
-    """Return a directory on a disk of 32 MB."""
-    if engine_name() != "rootfs":
-        pytest.skip("a container cannot see what is mounted after it was started")
-    directory = tmp_path / "disk"
-    directory.mkdir()
-    subprocess.run(["mount", "-t", "tmpfs", "-o", "size=32m", "tmpfs", str(directory)], check=True)
-    yield directory
-    subprocess.run(["umount", "--lazy", str(directory)], check=True)
 
 
 def test_a_disk_that_is_full_leaves_all_as_it_was(

@@ -285,6 +285,36 @@ def test_builtin_anonymization_of_an_instance_answers_a_file_of_the_same_kind(pa
     assert datasets[1].file_meta.TransferSyntaxUID == datasets[0].file_meta.TransferSyntaxUID
 
 
+def test_builtin_anonymization_without_new_uids_is_the_same_to_the_byte(pair, names):
+    body = {
+        "Keep": [
+            *(f"{level}InstanceUID" for level in ("Study", "Series", "SOP")),
+            "FrameOfReferenceUID",
+        ],
+        "Replace": {"PatientID": "A", "PatientName": "B^C", "StudyDescription": "D"},
+        "Force": True,
+    }
+    (expected, given) = (
+        server.http.post(anonymize_path(names, "instances"), body) for server in pair
+    )
+    assert (given.status_code, expected.status_code) == (200, 200)
+    assert given.headers["Content-Type"] == "application/dicom"
+    assert given.content == expected.content
+    for place in ("series", "studies", "patients", "bulk"):
+        named = {**body, "Resources": [names["study"]]} if place == "bulk" else body
+        answers = pair.ask("POST", anonymize_path(names, place), json=named)
+        assert answers[0].status_code == 200
+    expected, given = (
+        {
+            one: server.http.get(f"/instances/{one}/file").content
+            for one in server.http.json("/instances")
+        }
+        for server in pair
+    )
+    assert given == expected
+    assert len(given) > 5  # the copies, too
+
+
 BAD_ANONYMIZATIONS = [
     b"",
     b"   ",

@@ -12,7 +12,7 @@ from factory import ct_series
 from integration.anonymizing import SUBJECT, anonymize, files, traces
 from integration.model import content, upload
 from integration.servers import OrthancServer
-from keypair import certificate, private_key
+from keypair import certificate, key_and_certificate
 
 ServerFactory = Callable[..., OrthancServer]
 
@@ -30,7 +30,7 @@ def server_with_key(new_server: ServerFactory, owner: str) -> OrthancServer:
     """Start a server whose administrator has the key of somebody."""
     server = new_server(started=False, Curator={"ReidentifyKeyFile": "/var/lib/orthanc/db/key.pem"})
     key: Path = server.storage / "key.pem"
-    key.write_bytes(private_key(owner) + certificate(owner).encode())
+    key.write_bytes(key_and_certificate(owner))
     key.chmod(0o600)
     return server.start()
 

@@ -14,13 +14,6 @@ DAYS = 90
 
 
 @pytest.fixture
-def store(tmp_path):
-    store = Store(f"sqlite:///{tmp_path / 'curator.db'}")
-    yield store
-    store.close()
-
-
-@pytest.fixture
 def journal(store):
     return Journal(store)
 

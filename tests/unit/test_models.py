@@ -1,6 +1,7 @@
 """Validation of what comes in: every problem, where it is, and what would be right."""
 
-from typing import Annotated
+from enum import StrEnum
+from typing import Annotated, Literal
 
 import pytest
 from hypothesis import given
@@ -145,6 +146,37 @@ def test_the_message_holds_all_problems():
 )
 def test_the_nearest_name_is_found_in_any_case(name, expected):
     assert nearest(name, ["DryRun", "Naming"]) == expected
+
+
+class Color(StrEnum):
+    """Colors."""
+
+    RED = "Red"
+    GREEN = "Green"
+
+
+class Painted(Model):
+    """A model with values to choose from."""
+
+    color: Color | None = None
+    finish: Literal["Matt", "Gloss"] | None = None
+
+
+@pytest.mark.parametrize(
+    ("value", "said"),
+    [
+        ({"Color": "Grene"}, "$.Color: Input should be 'Red' or 'Green', did you mean \"Green\"?"),
+        ({"Color": "red"}, 'did you mean "Red"?'),
+        ({"Finish": "Mat"}, 'did you mean "Matt"?'),
+        ({"Color": "unknown"}, "$.Color: Input should be 'Red' or 'Green'"),
+        ({"Color": 5}, "$.Color: Input should be 'Red' or 'Green'"),
+    ],
+)
+def test_of_values_to_choose_from_the_nearest_is_named(value, said):
+    with pytest.raises(InvalidModel) as refused:
+        validate(Painted, value)
+    (problem,) = refused.value.problems
+    assert problem.endswith(said)
 
 
 json_values = st.recursive(

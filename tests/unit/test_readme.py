@@ -8,8 +8,10 @@ import pytest
 from curator.anonymize import profile
 from curator.anonymize.decision import Action
 from curator.anonymize.definitions import Source
+from curator.anonymize.pixels.risk import RISKY_MODALITIES
 from curator.anonymize.protected import RULED_BY_OPTION
 from curator.anonymize.request import BulkAnonymizeRequest
+from curator.anonymize.shipped import shipped
 from curator.conditions import Condition
 from curator.config import Settings
 from curator.reshape import find_duplicates
@@ -54,6 +56,8 @@ WORDS = {
     *profile.PixelSyntax,
     *profile.Residual,
     *(set(Action) - RULED_BY_OPTION),
+    *RISKY_MODALITIES,
+    *shipped(),
     *Source,
     *find_duplicates.By,
     *Duplicates,

@@ -36,18 +36,6 @@ def row(job_id: str = "job", **values: Any) -> dict[str, Any]:
     }
 
 
-@pytest.fixture
-def url(tmp_path):
-    return f"sqlite:///{tmp_path / 'curator.db'}"
-
-
-@pytest.fixture
-def store(url):
-    store = Store(url)
-    yield store
-    store.close()
-
-
 def execute(url: str, statement: str) -> None:
     engine = create_engine(url)
     with engine.begin() as connection:

@@ -7,10 +7,10 @@ from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 from curator.anonymize import documents, graphics, residual, structured
-from curator.anonymize.decision import Action
+from curator.anonymize.decision import Action, Place
 from curator.anonymize.deidentify import Deidentification, InstanceWalk
 from curator.anonymize.errors import Refused, ResidualIdentifiers
-from curator.anonymize.identifiers import subject_of
+from curator.anonymize.identifiers import MAY_BE_KEPT, Subjects
 from curator.anonymize.marks import Marks, step_of
 from curator.anonymize.notes import Notes
 from curator.anonymize.pixels.plan import UNTOUCHED, PixelPlan
@@ -33,6 +33,8 @@ from curator.dicom.tags import (
     SOP_CLASS_UID,
     SOP_INSTANCE_UID,
     Path,
+    Tag,
+    dictionary_vr,
     tag_for_keyword,
 )
 
@@ -74,6 +76,7 @@ class Anonymizer:
         self._values = values
         self._pixels = pixels
         self._default_charset = default_charset
+        self._subjects = Subjects(_kept(resolver))
         self._marks = Marks(profile, resolver)
         self._deidentification = Deidentification(resolver, values, _HANDLERS, documents.changed)
 
@@ -101,7 +104,7 @@ class Anonymizer:
             left in the result.
         """
         original = opened(dicom, self._default_charset)
-        subject = subject_of(original.site)
+        subject = self._subjects.of(original.site)
         lookup = _lookup(original)
         conditions = self._resolver.conditions.items()
         holding = frozenset(index for index, condition in conditions if condition.holds(lookup))
@@ -142,12 +145,12 @@ class Anonymizer:
         instance, plan = case.painted.instance, case.plan
         site = instance.site
         missing = self._marks.codes_missing(site)
-        steps = self._deidentification.steps(
+        layouts = self._deidentification.layouts(
             _uid(site, SOP_CLASS_UID), case.holding, plan.changes_pixels
         )
         walk = InstanceWalk(
             self._deidentification,
-            steps,
+            layouts,
             case.subject,
             case.lookup,
             notes,
@@ -159,6 +162,7 @@ class Anonymizer:
             if changes.get(tag) != b"":
                 changes[tag] = new
         self._identify(instance, changes)
+        self._give(case, walk, changes)
         self._mark(case, notes, changes)
         result = instance.changed(changes, MetaPolicy.REBUILD, case.painted.transfer_syntax)
         return Anonymized(
@@ -167,7 +171,7 @@ class Anonymizer:
             notes.counts(),
             tuple(notes.kept_private),
             plan.rules,
-            (*self._warnings(plan), *self._residual(result, case.subject, notes)),
+            (*self._warnings(plan), *self._residual(case, changes, result, notes)),
             tuple(notes.explained),
         )
 
@@ -182,6 +186,18 @@ class Anonymizer:
         retained = Option.RETAIN_UIDS in self._resolver.options
         new = raw if retained else self._values.uid_raw(raw)
         changes[SOP_INSTANCE_UID] = encode_element(SOP_INSTANCE_UID, "UI", new, site.encoding)
+
+    def _give(self, case: _Case, walk: InstanceWalk, changes: dict[int, bytes]) -> None:
+        """Add what the profile gives a value and the instance does not have, as the core does."""
+        site = case.painted.instance.site
+        for tag in self._resolver.giving:
+            if tag in site.tags or tag in changes:
+                continue
+            sop_class_uid = _uid(site, SOP_CLASS_UID)
+            place = Place(tag, dictionary_vr(tag), None, (), sop_class_uid, case.holding)
+            decision = self._resolver.decide(place)
+            if decision.action is Action.REPLACE and (new := walk.given(site, tag, decision)):
+                changes[tag] = new
 
     def _mark(self, case: _Case, notes: Notes, changes: dict[int, bytes]) -> None:
         """Add what the instance says of its anonymization, and what is encrypted of it."""
@@ -208,7 +224,9 @@ class Anonymizer:
             return (*plan.warnings, "Pixels changed under the UID of the original")
         return plan.warnings
 
-    def _residual(self, result: bytes, subject: Subject, notes: Notes) -> tuple[str, ...]:
+    def _residual(
+        self, case: _Case, changes: Changes, result: bytes, notes: Notes
+    ) -> tuple[str, ...]:
         """Return warnings about identifiers that are left in the result.
 
         Raises
@@ -216,9 +234,12 @@ class Anonymizer:
         ResidualIdentifiers
             Where the profile wants a refusal.
         """
+        pixels = case.painted.instance.unchanged_end(changes, residual.PIXELS)
+        if pixels and not residual.may_be_in(result[:-pixels], case.subject):
+            return ()  # without taking the result apart
         written = opened(result, self._default_charset)
         head = result[: written.meta.end]
-        found = residual.search(written.site, subject, notes.on_purpose, head)
+        found = residual.search(written.site, case.subject, notes.on_purpose, head)
         if found and self._profile.residual == Residual.REFUSE:
             raise ResidualIdentifiers(found)
         return tuple(f"{path}: an identifier of the subject is left" for path in found)
@@ -259,6 +280,12 @@ def _lookup(instance: Instance) -> Lookup:
         return found[path]
 
     return values
+
+
+def _kept(resolver: Resolver) -> frozenset[int]:
+    """Return what may identify and is kept, so that it may stand in texts as well."""
+    places = (Place(tag, dictionary_vr(Tag(tag))) for tag in MAY_BE_KEPT)
+    return frozenset(place.tag for place in places if resolver.decide(place).action is Action.KEEP)
 
 
 def _uid(site: Site, tag: int) -> str:

@@ -8,13 +8,14 @@ from collections.abc import Callable
 
 from curator.access import Access
 from curator.anonymize.anonymizer import Anonymizer
+from curator.anonymize.keys import Keys
 from curator.anonymize.pixels.cleaner import PixelCleaner, TextDetector
-from curator.anonymize.pixels.syntax import decoded
 from curator.anonymize.pixels.tables import known_devices
 from curator.anonymize.profile import Profile
 from curator.anonymize.service import AnonymizeService
 from curator.anonymize.setup import Anonymization
 from curator.anonymize.values import Values
+from curator.errors import Conflict
 from curator.store import Store
 
 #: Anonymizers that stay in memory: the route for one instance is asked again and again.
@@ -48,6 +49,11 @@ class Anonymizers:
         ----------
         preview : bool
             Whether sequential pseudonyms are only foretold, and none is given out.
+
+        Raises
+        ------
+        Conflict
+            If the key that the profile names is gone.
         """
         sequential = self._anonymization.sequential
         if preview:
@@ -68,7 +74,7 @@ class Anonymizers:
         resolver = self._anonymization.catalog.resolver(profile)
         values = Values(
             profile,
-            self._anonymization.keyring.current,
+            self._keys(profile),
             tables=self._anonymization.tables,
             sequential=sequential,
         )
@@ -76,6 +82,13 @@ class Anonymizers:
             resolver, profile.pixels, devices=known_devices(), detector=self._detector
         )
         return Anonymizer(profile, resolver, values, pixels, default_charset=self._default_charset)
+
+    def _keys(self, profile: Profile) -> Keys:
+        ring = self._anonymization.keyring
+        keys = ring.current if profile.key is None else ring.get(profile.key)
+        if keys is None:
+            raise Conflict(f'The key file has no key "{profile.key}" any more')
+        return keys
 
 
 def anonymize_service(
@@ -90,6 +103,6 @@ def anonymize_service(
         store,
         anonymization.catalog,
         Anonymizers(anonymization, access.default_charset, detector),
-        decoded,
+        anonymization.keys.identifier,
         anonymization.mappings.note,
     )

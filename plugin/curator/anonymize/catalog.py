@@ -12,6 +12,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 from curator.anonymize.definitions import Definition, Source
+from curator.anonymize.notation import MAX_LENGTH
 from curator.anonymize.profile import Profile
 from curator.anonymize.profile_store import ProfileStore, StoredVersion
 from curator.anonymize.resolve import Resolver
@@ -36,9 +37,12 @@ class Reader:
     ----------
     tables : mapping
         Tables of the configuration, which rules may name.
+    keys : tuple of str, optional
+        Identifiers of the keys of this server, which profiles may name; where absent, any.
     """
 
     tables: Mapping[str, Mapping[str, str]]
+    keys: tuple[str, ...] | None = None
 
     def __call__(self, value: object) -> Profile:
         """Validate the JSON of a profile.
@@ -55,6 +59,8 @@ class Reader:
             for index, rule in enumerate(profile.rules)
             if rule.table is not None and rule.table not in known
         ]
+        if profile.key is not None and self.keys is not None and profile.key not in self.keys:
+            problems.append(f'$.Key: the key file has no key "{profile.key}"')
         if problems:
             raise InvalidModel(problems)
         return profile
@@ -116,9 +122,13 @@ class Catalog:
         Raises
         ------
         BadRequest
-            With every problem; their paths begin with ``$.Profile``.
+            With every problem; their paths begin with ``$.Profile``. Also if it is longer than one
+            in a file may be.
         """
-        return self._parsed(inline, "$.Profile")
+        profile = self._parsed(inline, "$.Profile")
+        if len(profile.model_dump_json(exclude_defaults=True)) > MAX_LENGTH:
+            raise BadRequest(f"$.Profile: has more than {MAX_LENGTH} characters")
+        return profile
 
     def resolver(self, profile: Profile) -> Resolver:
         """Make a profile that has no name here ready to decide."""

@@ -8,8 +8,10 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
+from curator import __version__
 from curator.anonymize.decision import Action
 from curator.anonymize.deviations import Deviation
+from curator.anonymize.marks import temporal_state
 from curator.anonymize.profile import Option, Profile, Residual, Rule, Scheme
 
 if TYPE_CHECKING:
@@ -17,6 +19,12 @@ if TYPE_CHECKING:
 
 _FULL_DATES = Option.RETAIN_LONGITUDINAL_FULL_DATES
 _MODIFIED_DATES = Option.RETAIN_LONGITUDINAL_MODIFIED_DATES
+
+
+_OTHER_DATES = (
+    "Those that the option is not for, such as the birth date, are emptied or removed, unless a "
+    "rule says otherwise."
+)
 
 
 def statement(profile: Profile, resolver: Resolver) -> str:
@@ -38,7 +46,8 @@ def statement(profile: Profile, resolver: Resolver) -> str:
     lines = [
         f"# De-identification conformance statement: {_cell(profile.name)}",
         "",
-        f"Version {_cell(profile.version)}, on DICOM PS3.15 {profile.edition}, annex E.",
+        f"Version {_cell(profile.version)} of the profile, on DICOM PS3.15 {profile.edition}, "
+        f"annex E, carried out by Curator {__version__}.",
     ]
     if profile.description:
         lines += ["", _cell(profile.description)]
@@ -69,7 +78,7 @@ def _word(profile: Profile) -> str:
     return profile.options_meet.value.lower()
 
 
-def _marks(_profile: Profile, resolver: Resolver) -> Iterator[str]:
+def _marks(profile: Profile, resolver: Resolver) -> Iterator[str]:
     yield "Every result says what was done to it:"
     yield ""
     yield "- Patient Identity Removed (0012,0062): YES"
@@ -77,11 +86,7 @@ def _marks(_profile: Profile, resolver: Resolver) -> Iterator[str]:
     yield "- De-identification Method Code Sequence (0012,0064), of CID 7050:"
     for value, meaning in resolver.codes():
         yield f"  - ({value}, DCM, {meaning})"
-    dates = "REMOVED"
-    if _FULL_DATES in resolver.options:
-        dates = "UNMODIFIED"
-    elif _MODIFIED_DATES in resolver.options:
-        dates = "MODIFIED"
+    dates = temporal_state(profile, resolver)
     yield f"- Longitudinal Temporal Information Modified (0028,0303): {dates}"
     yield (
         "- Burned In Annotation (0028,0301): NO, where pixels were cleaned or a rule says that "
@@ -144,8 +149,10 @@ def _json(model: Any) -> str:
 def _identifiers(profile: Profile, resolver: Resolver) -> Iterator[str]:
     yield (
         "Patient ID and Patient's Name become a pseudonym that is derived from the Patient ID and "
-        "a secret key (HMAC-SHA-256), unless a rule says otherwise: the same patient has the same "
-        "pseudonym in every study, at every time, wherever the key is the same."
+        "a secret key (HMAC-SHA-256), unless a rule says otherwise: the same Patient ID has the "
+        "same pseudonym in every study, at every time, wherever the key is the same, whoever has "
+        "issued it. Where there is no Patient ID, name and birth date take its place, and without "
+        "those the Study Instance UID."
     )
     if any(rule.scheme is Scheme.SEQUENTIAL for rule in profile.rules):
         yield ""
@@ -168,14 +175,14 @@ def _identifiers(profile: Profile, resolver: Resolver) -> Iterator[str]:
 
 def _dates(profile: Profile, resolver: Resolver) -> Iterator[str]:
     if _FULL_DATES in resolver.options:
-        yield "Dates and times stay as they are."
+        yield f"Dates and times stay as they are. {_OTHER_DATES}"
     elif _MODIFIED_DATES in resolver.options:
         low, high = profile.dates.range_days
         yield (
             f"Dates move by one whole number of days for each patient, from {low} to {high}, that "
             "is derived from the Patient ID and the secret key. Times of day and offsets from UTC "
             "stay, so that intervals within a patient are kept to the fraction of a second. What "
-            "is no valid date is removed or replaced."
+            f"is no valid date is removed or replaced. {_OTHER_DATES}"
         )
     else:
         yield (
@@ -200,7 +207,8 @@ def _content(profile: Profile, resolver: Resolver) -> Iterator[str]:
     options = resolver.options
     yield "- Text: " + (
         "descriptions are cleaned; the identifiers of the subject, of persons of the study and "
-        "what looks like one are taken out."
+        "what looks like one are taken out, and so are the institution, department, station, "
+        "device serial number and age of the instance unless the profile keeps these attributes."
         if Option.CLEAN_DESCRIPTORS in options
         else "descriptions are removed or replaced."
     )
@@ -216,27 +224,41 @@ def _content(profile: Profile, resolver: Resolver) -> Iterator[str]:
         if Option.CLEAN_GRAPHICS in options
         else "graphic annotations are replaced by dummies; overlays and curves are removed."
     )
-    yield "- Encapsulated documents: replaced by a document that says so."
+    yield (
+        "- Encapsulated documents: replaced by a document that says so, unless a rule says "
+        "otherwise."
+    )
     yield "- Digital signatures and original attributes: removed, as the table has it."
     yield "- Pixel data: " + (
         "painted over by rules of this profile and by the table of known devices; images of a "
         "kind that often has identifiers burned in are refused where no rule covers them."
         if Option.CLEAN_PIXEL_DATA in options
-        else "unchanged, except by rules of this profile."
+        else "unchanged, except by rules of this profile; elsewhere, text that is burned in stays."
     )
-    yield "- Recognizable visual features: not cleaned."
+    yield (
+        "- Recognizable visual features: not cleaned; a face may be seen in photographs, or be "
+        "reconstructed from images of the head."
+    )
     if any(rule.pixels is not None and rule.pixels.detect for rule in profile.rules):
-        yield "- Burned-in text is also looked for by optical character recognition."
+        yield (
+            "- Burned-in text is also looked for by optical character recognition, which does not "
+            "find all of it."
+        )
 
 
 def _check(profile: Profile, _resolver: Resolver) -> Iterator[str]:
     what = (
-        "a finding refuses the instance, and nothing of the job is stored."
+        "a finding refuses the instance, and with it the whole job, unless the request allows to "
+        "leave such instances out (Permissive)."
         if profile.residual is Residual.REFUSE
         else "findings are reported."
     )
     yield (
-        f"The new header is searched for the identifiers of the subject before it is stored; {what}"
+        "Before an instance is stored, its new header is searched for the identifiers that the "
+        "original has of its subject: names, Patient IDs, accession and order numbers, birth date, "
+        "addresses and telephone numbers, and the names of physicians and operators; "
+        f"{what} It is a second line of defense: names that are also words of medicine, numbers of "
+        "fewer than six digits, compressed data, pixels and documents are not searched."
     )
 
 
@@ -249,16 +271,25 @@ def _reversal(profile: Profile, _resolver: Resolver) -> Iterator[str]:
             f"{len(profile.recipients)} recipient(s), so that they alone can re-identify."
         )
     else:
-        yield "Nothing of the originals is kept in the instances: they cannot be re-identified."
+        yield "The instances hold no encrypted originals."
     if profile.mapping:
         yield "The server keeps which Patient ID became which."
+    yield ""
+    yield (
+        "Pseudonyms, UIDs and shifts of dates follow from the secret key: whoever has the key and "
+        "a list of Patient IDs can find out which pseudonym is whose. The server also knows which "
+        "resource was made from which, in metadata that do not leave it with the instances."
+    )
 
 
 def _attributes(_profile: Profile, resolver: Resolver) -> Iterator[str]:
     yield (
         "Where the action depends on whether an attribute is required in its SOP class, all "
-        "possible actions are named."
+        "possible actions are named:"
     )
+    yield ""
+    for action, meaning in _MEANINGS.items():
+        yield f"- {action}: {meaning}"
     yield ""
     yield "| Attribute | Tag | VR or value type | Action | Reason |"
     yield "|---|---|---|---|---|"
@@ -271,6 +302,26 @@ def _cell(text: str) -> str:
     """Return a text that cannot break out of a table, on one line."""
     return " ".join(text.replace("|", "\\|").split())
 
+
+_MEANINGS = {
+    Action.REMOVE: "the attribute is removed (X)",
+    Action.EMPTY: "it is left without a value (Z)",
+    Action.DUMMY: "its value is replaced by one that says nothing (D)",
+    Action.UID: "UIDs are mapped (U); the items of a sequence are entered",
+    Action.PSEUDONYM: "its value is replaced by a pseudonym (D)",
+    Action.SHIFT_DATE: "dates are shifted (C)",
+    Action.CLEAN_TEXT: "identifiers are taken out of the text (C)",
+    Action.CLEAN_STRUCTURED_CONTENT: "content items are cleaned, by their concept names (C)",
+    Action.CLEAN_GRAPHICS: "annotations and overlays are cleaned (C)",
+    Action.CLEAN_PRIVATE: "private attributes that are known as safe stay (C)",
+    Action.KEEP: "the value stays; the items of a sequence are entered (K)",
+    Action.REPLACE: "a rule gives the value",
+    Action.GENERALIZE: "a rule makes the value coarse",
+    Action.REGEX: "a rule replaces what fits a pattern",
+    Action.HASH: "the value is replaced by a keyed hash of it",
+    Action.LOOKUP: "the value is replaced by what a table has for it",
+    Action.ENCRYPT: "the original is encrypted for the recipients, and replaced in the open",
+}
 
 _SECTIONS = (
     ("Profile and options", _claims),

@@ -51,12 +51,16 @@ class Decision:
         The rule of the profile that decided, with the parameters of its action.
     instead : Decision, optional
         With ``Encrypt``: what happens to the element in the open, as decided without that rule.
+    least : Action, optional
+        What happens instead where the action would leave no value, or nothing, of an attribute that
+        has to be there: ``Dummy`` of type 1, ``Empty`` of type 2 (PS3.5 7.4).
     """
 
     action: Action
     reason: str
     rule: Rule | None = None
     instead: Decision | None = None
+    least: Action | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,23 +12,23 @@ from dataclasses import dataclass, replace
 from typing import Final
 
 from curator.anonymize.decision import Action, Decision
+from curator.anonymize.layouts import Layouts
 from curator.anonymize.notes import Notes
 from curator.anonymize.profile import Rule
 from curator.anonymize.resolve import Resolver
-from curator.anonymize.steps import Kind, Known, Step, Steps, step_for
+from curator.anonymize.steps import Kind, Step, Steps, step_for
 from curator.anonymize.subject import Subject
 from curator.anonymize.text import TextCleaner, cleaned, cleaner_of
+from curator.anonymize.uids import looks_like_uids
 from curator.anonymize.values import Values
 from curator.anonymize.walk import Above, Handler, ItemChange, Lookup
 from curator.dicom.changes import ItemFate, Removed, sequence_of
 from curator.dicom.edits import Drop, Edit, ItemValues, Replace, ReplaceEncoded
 from curator.dicom.element import Element
-from curator.dicom.encode import encode_element, encode_replacement
+from curator.dicom.encode import Encoding, encode_element, encode_replacement
 from curator.dicom.errors import DoesNotFit, EncodingError, Malformed, UnsupportedValue
 from curator.dicom.site import Changes, Site, SiteItem
-from curator.dicom.tags import PrivateTag, Tag, tag_text
-
-_FIRST_PRIVATE = 0x1000
+from curator.dicom.tags import Tag, dictionary_vr, tag_text
 
 _MOST_SUBJECTS: Final = 32
 _MOST_VALUES: Final = 8192
@@ -67,19 +67,19 @@ class Deidentification:
         self.values = values
         self.handlers = handlers
         self.documents = documents
-        self._steps: dict[tuple[str, frozenset[int], bool], Steps] = {}
+        self._layouts: dict[tuple[str, frozenset[int], bool], Layouts] = {}
         self._results: dict[Subject, dict[object, _Results]] = {}
 
-    def steps(self, sop_class_uid: str, holding: frozenset[int], without_icons: bool) -> Steps:
-        """Return the steps for the instances of one kind."""
+    def layouts(self, sop_class_uid: str, holding: frozenset[int], without_icons: bool) -> Layouts:
+        """Return what happens in the instances of one kind."""
         key = (sop_class_uid, holding, without_icons)
-        steps = self._steps.get(key)
-        if steps is None:
-            if len(self._steps) >= _MOST_SUBJECTS:
-                self._steps.clear()
-            steps = Steps(self.resolver, sop_class_uid, holding, without_icons)
-            self._steps[key] = steps
-        return steps
+        layouts = self._layouts.get(key)
+        if layouts is None:
+            if len(self._layouts) >= _MOST_SUBJECTS:
+                self._layouts.clear()
+            layouts = Layouts(Steps(self.resolver, sop_class_uid, holding, without_icons))
+            self._layouts[key] = layouts
+        return layouts
 
     def results(self, subject: Subject) -> dict[object, _Results]:
         """Return what became of the values of one subject, by encoding."""
@@ -98,7 +98,6 @@ class _Level:
     site: Site
     above: Above
     cleaning: bool
-    known: Known
     results: _Results
 
 
@@ -109,7 +108,7 @@ class InstanceWalk:
     ----------
     profile : Deidentification
         The profile being carried out.
-    steps : Steps
+    layouts : Layouts
         What happens in an instance of this kind.
     subject : Subject
         Whom it is about.
@@ -124,7 +123,7 @@ class InstanceWalk:
     def __init__(
         self,
         profile: Deidentification,
-        steps: Steps,
+        layouts: Layouts,
         subject: Subject,
         lookup: Lookup,
         notes: Notes,
@@ -137,7 +136,7 @@ class InstanceWalk:
         self.notes = notes
         self._appended = appended
         self._profile = profile
-        self._steps = steps
+        self._layouts = layouts
         self._results = profile.results(subject)
 
     @property
@@ -151,7 +150,7 @@ class InstanceWalk:
 
     def decided(self, site: Site, tag: int, above: Above) -> Decision:
         """Return what the profile decides on a present element."""
-        return self._steps.decided(site, tag, above, cleaning=False)
+        return self._layouts.steps.decided(site, tag, above, cleaning=False)
 
     def done(self, site: Site, tag: int, above: Above, decision: Decision) -> bytes | None:
         """Return a present element with a decision carried out, and note it."""
@@ -176,6 +175,18 @@ class InstanceWalk:
 
         return sequence_of(site, tag, changed, appended)
 
+    def given(self, site: Site, tag: Tag, decision: Decision) -> bytes | None:
+        """Return an absent element of the top level with the value of a rule, and note it."""
+        encoding = site.encoding
+        counted = decision.action, tag_text(tag)
+        step = Step(dictionary_vr(tag), decision, Kind.TEMPLATE, counted)
+        element = Element(tag, step.vr, b"", encoding.charset, encoding.order)
+        new = self._edited(element, step, encoding)
+        if new is not None:
+            self._permit_constant(tag, step)
+            self.notes.added(site, tag, step, new)
+        return new
+
     def note(self, site: Site, tag: int, decision: Decision, after: bytes | None) -> None:
         """Count and explain what has been done to an element other than by :meth:`done`."""
         step = step_for(site, tag, decision)
@@ -196,82 +207,29 @@ class InstanceWalk:
         results = self._results.setdefault(key, {})
         if len(results) >= _MOST_VALUES:
             results.clear()
-        return _Level(site, above, cleaning, self._steps.at(above, cleaning), results)
+        return _Level(site, above, cleaning, results)
 
     def _changes(self, level: _Level) -> dict[int, bytes]:
-        site, known = level.site, level.known
-        changes: dict[int, bytes] = {}
-        private: list[tuple[int, bytes]] = []
-        explaining, steps = self.notes.explaining, self.notes.steps
-        for tag, head in zip(site.tags, site.heads(), strict=True):
-            step = known.get(head, _UNKNOWN)
-            if step is None:
-                continue
-            if not isinstance(step, Step):
-                step = self._steps.found(site, tag, level.above, level.cleaning)
-                known[head] = step
-                if step is None:
-                    continue
-            if step.kind is Kind.PRIVATE:
-                private.append((tag, head))
-                continue
-            if step.kind is Kind.REMOVE and not explaining:
-                changes[tag] = b""
-                steps.append(step)
-                continue
-            new = self._carried_out(level, tag, step)
-            if new is not None:
+        notes = self.notes
+        layout = self._layouts.of(level.site, level.above, level.cleaning)
+        if notes.explaining:
+            changes, todo = {}, layout.every
+        else:
+            changes, todo = dict(layout.removed), layout.others
+            notes.removed.append(layout.counts)
+        in_use: set[int] = set()
+        for planned in todo:
+            tag, step = planned.tag, planned.step
+            new = None if step is None else self._carried_out(level, tag, step)
+            if step is not None and new is not None:
                 changes[tag] = new
                 self._note(level, tag, step, new)
-        if private:
-            self._change_private(level, private, changes)
-        return changes
-
-    def _change_private(
-        self, level: _Level, private: list[tuple[int, bytes]], changes: dict[int, bytes]
-    ) -> None:
-        """Change the private elements of a level; a Private Creator stays with what it is for."""
-        site = level.site
-        creators = {
-            group << 16 | block: creator
-            for group in {tag >> 16 for tag, _ in private}
-            for block, creator in site.private_blocks(group)
-        }
-        in_use: set[int] = set()
-        known, steps, explaining = level.known, self.notes.steps, self.notes.explaining
-        for tag, head in private:
-            if tag in creators:
-                continue
-            reserving = site.reserving(tag)
-            creator = creators.get(reserving) if tag & 0xFFFF >= _FIRST_PRIVATE else None
-            step = known.get((head, creator))
-            if step is not None and step.kind is Kind.REMOVE and not explaining:
-                changes[tag] = b""
-                steps.append(step)
-                continue
-            new = self._private(level, tag, head, creator)
-            if new is not None:
-                changes[tag] = new
-            if new != b"":
-                in_use.add(reserving)
-                self.notes.kept_private[str(_private_tag(tag, creator))] = None
-        for tag in creators.keys() - in_use:
+            if planned.reserving is not None and new != b"":
+                in_use.add(planned.reserving)
+                notes.kept_private[planned.name] = None
+        for tag in layout.creators - in_use:
             changes[tag] = b""
-
-    def _private(self, level: _Level, tag: int, head: bytes, creator: str | None) -> bytes | None:
-        key = head, creator
-        step = level.known.get(key, _UNKNOWN)
-        if step is None:
-            return None
-        if not isinstance(step, Step):
-            step = self._steps.found_private(level.site, tag, level.above, level.cleaning)
-            level.known[key] = step
-            if step is None:
-                return None
-        new = self._carried_out(level, tag, step)
-        if new is not None:
-            self._note(level, tag, step, new)
-        return new
+        return changes
 
     def _note(self, level: _Level, tag: int, step: Step, new: bytes | None) -> None:
         if new is not None and step.kind not in _UNCOUNTED:
@@ -305,31 +263,43 @@ class InstanceWalk:
 
     def _templated(self, level: _Level, tag: int, step: Step) -> bytes | None:
         """Return an element whose new value may be made of others of the instance."""
+        self._permit_constant(tag, step)
+        return self._valued(level, tag, step, level.site.raw(tag))
+
+    def _permit_constant(self, tag: int, step: Step) -> None:
         if _is_constant(step.decision.rule):
             self.notes.on_purpose.append(self.notes.path_of(tag))
-        return self._valued(level, tag, step, level.site.raw(tag))
 
     def _valued(self, level: _Level, tag: int, step: Step, raw: bytes) -> bytes | None:
         """Return an element with the new value that its action makes of it."""
         site, encoding = level.site, level.site.encoding
         if site.is_delimited(tag) and step.vr != "SQ":
             raise UnsupportedValue(f"{tag_text(Tag(tag))} is encapsulated and takes no new value")
-        element = Element(Tag(tag), step.vr, raw, encoding.charset, encoding.order)
+        return self._edited(
+            Element(Tag(tag), step.vr, raw, encoding.charset, encoding.order), step, encoding
+        )
+
+    def _edited(self, element: Element, step: Step, encoding: Encoding) -> bytes | None:
         edit = self._edit(element, step)
         if isinstance(edit, Drop):
             return b""
         if not isinstance(edit, Replace | ReplaceEncoded):
             return None
         wanted = None if isinstance(edit, ReplaceEncoded) else edit.vr or step.vr
-        vr, value = encode_replacement(tag, edit, encoding, wanted)
-        if value == raw and vr == step.vr:
+        vr, value = encode_replacement(element.tag, edit, encoding, wanted)
+        if value == element.raw and vr == step.vr:
             return None
-        return encode_element(tag, vr, value, encoding)
+        return encode_element(element.tag, vr, value, encoding)
 
     def _edit(self, element: Element, step: Step) -> Edit:
         if step.kind is Kind.TEXT:
             return self._cleaned(element, step)
-        return self.values.edit(step.decision, element, self.subject, self.lookup)
+        decision = step.decision
+        edit = self.values.edit(decision, element, self.subject, self.lookup)
+        if decision.least is None or not _falls_short(edit, decision.least, element):
+            return edit
+        least = Decision(decision.least, decision.reason, decision.rule)
+        return self.values.edit(least, element, self.subject, self.lookup)
 
     def _cleaned(self, element: Element, step: Step) -> Edit:
         """Return text without identifiers; a dummy where nothing would be left, or nobody can read.
@@ -373,11 +343,27 @@ class InstanceWalk:
         return self.entered(level.site, tag, change, appended)
 
     def _items_if_any(self, level: _Level, tag: int, step: Step) -> bytes | None:
-        """Return the items of a value of unknown VR, which is left alone where it has none."""
+        """Return a value of unknown VR with its items changed, or mapped where it is a UID."""
         site = level.site
         if not site.is_delimited(tag) and not _has_items(site, tag):
-            return None
+            return self._mapped_if_uid(site, tag)
         return self._items(level, tag, step)
+
+    def _mapped_if_uid(self, site: Site, tag: int) -> bytes | None:
+        raw = site.raw(tag)
+        if not looks_like_uids(raw) or self.resolver.by_vr("UI").action is not Action.UID:
+            return None
+        new = self.values.uid_raw(raw)
+        return None if new == raw else encode_element(tag, "UN", new, site.encoding)
+
+
+def _falls_short(edit: Edit, least: Action, element: Element) -> bool:
+    """Tell whether an edit leaves nothing where something, or some value, has to be."""
+    if least is Action.EMPTY or not element.raw.strip(b" \0"):
+        return isinstance(edit, Drop)
+    if isinstance(edit, ReplaceEncoded):
+        return not edit.raw.strip(b" \\")
+    return isinstance(edit, Drop) or (isinstance(edit, Replace) and edit.values in ("", ()))
 
 
 def _has_items(site: Site, tag: int) -> bool:
@@ -390,10 +376,6 @@ def _has_items(site: Site, tag: int) -> bool:
 def _is_constant(rule: Rule | None) -> bool:
     """Tell whether a new value has nothing of the instance in it."""
     return rule is not None and "{" not in str(rule.value)
-
-
-def _private_tag(tag: int, creator: str | None) -> PrivateTag:
-    return PrivateTag(tag >> 16, creator or "", tag & 0xFF)
 
 
 _UNCOUNTED = frozenset(

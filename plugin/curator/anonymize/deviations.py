@@ -41,6 +41,8 @@ class Deviation:
         Without the rule, and with it.
     weaker : bool
         Whether more of the original is left than without the rule; otherwise it is less.
+    vr : str, optional
+        Value representation of the attribute; empty of private elements.
     """
 
     index: int
@@ -48,6 +50,7 @@ class Deviation:
     asked: Action
     done: Action
     weaker: bool
+    vr: str = ""
 
 
 def deviations(resolver: Resolver) -> tuple[Deviation, ...]:
@@ -85,7 +88,7 @@ def _of_element(index: int, place: Place, asked: Decision, done: Decision) -> It
     before, after = left_of(asked), left_of(done)
     if before != after:
         name = tag_text(Tag(place.tag))
-        yield Deviation(index, name, asked.action, done.action, after > before)
+        yield Deviation(index, name, asked.action, done.action, after > before, place.vr)
 
 
 def _of_private(index: int, rule: Rule, resolver: Resolver) -> Iterator[Deviation]:

@@ -11,7 +11,7 @@ import struct
 from curator.anonymize.decision import Action, Decision
 from curator.anonymize.walk import Above, Walk
 from curator.dicom.encode import encode_element
-from curator.dicom.site import Changes, Site
+from curator.dicom.site import Site
 from curator.dicom.tags import tag_for_keyword
 
 DOCUMENT = tag_for_keyword("EncapsulatedDocument")
@@ -87,9 +87,9 @@ def replacement(site: Site) -> bytes:
     return _DOCUMENTS.get(mime_type, _OTHER)
 
 
-def with_length(site: Site, changes: Changes) -> dict[int, bytes]:
+def with_length(site: Site, changes: dict[int, bytes]) -> dict[int, bytes]:
     """Return `changes` with Encapsulated Document Length after that of the new document."""
     if not changes.get(DOCUMENT) or _LENGTH not in site.tags:
-        return {**changes}
+        return changes
     raw = struct.pack(f"{site.encoding.order}I", len(replacement(site)))
-    return {**changes, _LENGTH: encode_element(_LENGTH, "UL", raw, site.encoding)}
+    return changes | {_LENGTH: encode_element(_LENGTH, "UL", raw, site.encoding)}

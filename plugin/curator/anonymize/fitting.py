@@ -32,7 +32,7 @@ _FORMS = {
     "CS": re.compile(r"[A-Z0-9_ ]+", re.ASCII),
     "IS": re.compile(r"[+-]?\d+", re.ASCII),
     "UI": re.compile(r"(0|[1-9]\d*)(\.(0|[1-9]\d*))*", re.ASCII),
-    "UR": re.compile(r"[!-\[\]-~]+", re.ASCII),
+    "UR": re.compile(r"[\w!#$%&'()*+,./:;=?@\[\]~-]+", re.ASCII),
 }
 _CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\\]")
 _CONTROL_OF_TEXT = re.compile(r"[\x00-\x08\x0b\x0e-\x1f\x7f-\x9f]")

@@ -15,6 +15,7 @@ from functools import lru_cache
 _LETTERS = {
     "ø": "o", "đ": "d", "ð": "d", "ł": "l", "ħ": "h", "ı": "i", "ŋ": "n", "œ": "oe", "æ": "ae",  # noqa: RUF001
     "þ": "th", "ŧ": "t", "ß": "ss", "ё": "е", "й": "и", "і": "и", "ς": "σ",  # noqa: RUF001
+    "ى": "ي", "ی": "ي", "ک": "ك", "ة": "ه",  # noqa: RUF001
 }  # fmt: skip
 """Letters that Unicode does not decompose, and pairs that are written for each other."""
 
@@ -22,6 +23,9 @@ _TRANSCRIBED = {"ä": "ae", "ö": "oe", "ü": "ue", "å": "aa", "ø": "oe"}
 """How names are written where a keyboard has no such letters."""
 
 _PLAIN = {"ae": "a", "oe": "o", "ue": "u", "aa": "a"}
+
+_UNSEEN = ("Mn", "Cf")
+"""Accents, and characters that only tell how the text is laid out."""
 
 _HIRAGANA, _KATAKANA, _TO_KATAKANA = range(0x3041, 0x3097), range(0x30A1, 0x30F7), 0x60
 _HALF_WIDTH = {
@@ -38,17 +42,21 @@ class Folded:
     text : str
         What it is folded to.
     origins : tuple of int or None
-        For each character, the index of the one it came from; None where that is its own.
+        For each character, the index of the one it came from, and the length of the original;
+        None where each is its own.
     """
 
     text: str
     origins: tuple[int, ...] | None = None
 
     def span(self, start: int, end: int) -> tuple[int, int]:
-        """Return the part of the original that a part of the folded text came from."""
+        """Return the part of the original that a part of the folded text came from.
+
+        Marks that follow it, and are folded away, are a part of it.
+        """
         if self.origins is None:
             return start, end
-        return self.origins[start], self.origins[end - 1] + 1
+        return self.origins[start], max(self.origins[end], self.origins[end - 1] + 1)
 
 
 @lru_cache(maxsize=16384)
@@ -56,7 +64,7 @@ def _folded(character: str) -> str:
     plain = "".join(
         _LETTERS.get(part, part)
         for part in unicodedata.normalize("NFKD", character.casefold()).casefold()
-        if unicodedata.category(part) != "Mn" and part.isalpha() >= character.isalpha()
+        if unicodedata.category(part) not in _UNSEEN and part.isalpha() >= character.isalpha()
     )
     return "".join(chr(ord(c) + _TO_KATAKANA) if ord(c) in _HIRAGANA else c for c in plain)
 
@@ -82,9 +90,10 @@ def _by(text: str, fold: Callable[[str], str]) -> Folded:
         return Folded(text.lower())
     parts = [fold(character) for character in text]
     origins = tuple(index for index, part in enumerate(parts) for _ in part)
-    return Folded("".join(parts), origins)
+    return Folded("".join(parts), (*origins, len(text)))
 
 
+@lru_cache(maxsize=4096)
 def forms(word: str) -> frozenset[str]:
     """Return what the spellings of a word may be folded to."""
     found = {folded(word).text, transcribed(word).text}

@@ -24,6 +24,7 @@ _DRAWINGS = tuple(map(tag_for_keyword, ("GraphicObjectSequence", "CompoundGraphi
 
 _OVERLAYS = range(0x6000, 0x6100, 2)
 _TYPE, _DATA, _COMMENTS = 0x0040, 0x3000, 0x4000
+_ALL_DATA = frozenset(group << 16 | _DATA for group in _OVERLAYS)
 _REGION_OF_INTEREST = b"R"
 
 _CLEAN = Decision(Action.CLEAN_TEXT, "Option CleanGraphics")
@@ -48,14 +49,12 @@ def is_region_of_interest(site: Site, group: int) -> bool:
     return tag in site.tags and site.raw(tag).strip(b" \0").upper() == _REGION_OF_INTEREST
 
 
-def without_orphans(site: Site, changes: Changes) -> dict[int, bytes]:
+def without_orphans(site: Site, changes: dict[int, bytes]) -> dict[int, bytes]:
     """Return `changes` with overlays that lose their data removed as a whole (PS3.3 C.9.2)."""
-    lost = {
-        tag >> 16
-        for tag, new in changes.items()
-        if not new and tag >> 16 in _OVERLAYS and tag & 0xFFFF == _DATA
-    }
-    return {**changes, **{tag: b"" for tag in site.tags if tag >> 16 in lost}}
+    lost = {tag >> 16 for tag in _ALL_DATA & changes.keys() if not changes[tag]}
+    if not lost:
+        return changes
+    return changes | {tag: b"" for tag in site.tags if tag >> 16 in lost}
 
 
 def _annotations(site: Site, tag: int, above: Above, walk: Walk) -> bytes | None:

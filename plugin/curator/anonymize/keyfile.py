@@ -53,14 +53,19 @@ class Keyring:
         """The keys in use."""
         return derived(self.masters[-1])
 
+    @property
+    def identifiers(self) -> tuple[str, ...]:
+        """What names the keys, and tells nothing about them."""
+        return tuple(derived(master).identifier for master in self.masters)
+
     def get(self, identifier: str) -> Keys | None:
         """Return the keys with this identifier, None where the ring has none."""
         rings = map(derived, self.masters)
         return next((keys for keys in rings if keys.identifier == identifier), None)
 
 
-def master_key(configured: Path | None, environ: Mapping[str, str], default: Path) -> bytes:
-    """Return the master key in use, and make one at the first start.
+def keyring(configured: Path | None, environ: Mapping[str, str], default: Path) -> Keyring:
+    """Return all keys, and make one at the first start.
 
     Parameters
     ----------
@@ -70,17 +75,6 @@ def master_key(configured: Path | None, environ: Mapping[str, str], default: Pat
         The environment; ``CURATOR_KEY`` in it stands for a file.
     default : Path
         The file where the configuration names none.
-
-    Raises
-    ------
-    KeyFileError
-        If there is no usable key.
-    """
-    return keyring(configured, environ, default).masters[-1]
-
-
-def keyring(configured: Path | None, environ: Mapping[str, str], default: Path) -> Keyring:
-    """Return all keys, and make one at the first start; arguments as those of `master_key`.
 
     Raises
     ------

@@ -11,7 +11,8 @@ from collections.abc import Iterator
 
 from curator.anonymize.folding import folded
 from curator.anonymize.months import ANY_MONTH
-from curator.anonymize.vocabulary import VOCABULARY
+from curator.anonymize.uids import is_well_known
+from curator.anonymize.vocabulary import EPONYMS, VOCABULARY
 
 _UPPER = "A-ZÀ-ÖØ-ÞŁŚŠŽČĆĐА-ЯЁ"
 _CAPITALIZED = rf"[{_UPPER}][\w'’-]*"  # noqa: RUF001
@@ -24,6 +25,9 @@ _UNITS = r"(?:[kMG]?Bq|[mcµn]?[gmlsA]\b|mm|cm|ms|IU|IE|UI|Hz|kHz|MHz|HU|Gy|mGy|
 _LONG_NUMBER = rf"(?<![\d.,])\d{{6,}}(?!\d|[.,]\d| ?{_UNITS})"
 _GROUPED_NUMBER = r"(?<![\d.,-])\d{2,4}(?:-\d{2,6}){2,4}(?![\d.]|-\d)"
 _LETTERS_AND_NUMBER = r"(?<![A-Za-z\d.])[A-Z]{1,4}[-_]?\d{5,}(?!\d|[.,]\d)"
+_UID = re.compile(r"(?<![\w.])[0-2](?:\.\d{1,39}){5,}(?![\w]|\.\d)", re.ASCII)
+"""A UID of an instance has six components and more; shorter ones are versions and measures."""
+
 _PHONE = (
     r"(?<![\w.])(?:\+\d{1,3}[ ()./-]{0,3}\(?\d{1,5}\)?(?:[ ./-]{0,2}\d{2,6}){1,5}"
     r"|\(?0\d{1,5}\)?[ /-]{1,3}\d{2,8}(?:[ -]\d{2,6}){0,4}"
@@ -40,6 +44,7 @@ _DATE = (
     rf"|(?<![\w.])(?:0?[1-9]|[12]\d|3[01])([-./])(?:0?[1-9]|[12]\d|3[01])\2{_YEAR}(?!\d)"
     r"|(?<![\w.])(?:0[1-9]|[12]\d|3[01])([-./])(?:0[1-9]|1[0-2])\3\d\d(?![\d.])"
     r"|(?<![\w.])(?:0[1-9]|1[0-2])([-/])(?:0[1-9]|[12]\d|3[01])\4\d\d(?![\d.])"
+    rf"|(?<![\d./-]){_YEAR}-(?:0[1-9]|1[0-2])(?![\d/-])"
     rf"|{_YEAR} ?年 ?\d{{1,2}} ?月(?: ?\d{{1,2}} ?日)?"
     rf"|{_YEAR} ?년 ?\d{{1,2}} ?월(?: ?\d{{1,2}} ?일)?"
 )
@@ -57,13 +62,24 @@ _LABEL = (
     r"|dni|nie|nhc|bsn|cpf|ahv|svnr|cpr|kvnr|auftrag(?:snr|snummer)?|dossier|historia|chart)"
 )
 _LABELED_NUMBER = (
-    rf"{_LABEL}\.?\s{{0,2}}(?:[:#=№]|nr\.?|no\.?)\s{{0,2}}#?[\w./-]{{0,64}}\d[\w/-]{{0,64}}"
+    rf"{_LABEL}\.?\s{{0,2}}(?:(?:nr|no)\.?\s?[:#=№]?|[:#=№])\s{{0,2}}#?[\w./-]{{0,64}}\d[\w/-]{{0,64}}"
+    r"(?: \d{3,}){0,4}"
 )
 _HASH_NUMBER = rf"{_LABEL}\s?#?\s?\d{{4,}}[\w-]{{0,64}}"
 
 _CARET_NAME = r"(?<![\w'’-])[^\W\d_][\w'’-]{0,63}\^[^\W\d_]?[\w'’-]{0,63}(?:\^[\w'’.-]{0,63}){0,3}"  # noqa: RUF001
 _BORN = r"\b(?:born|dob|geb(?:oren)?(?: am)?|né(?:e)? le|nacid[oa]|nat[oa] il)\b\.?[:\s]{0,3}"
-_BORN_ON = rf"{_BORN}(?=[\d'])[\d./-]{{1,12}}"
+_BORN_ON = rf"{_BORN}(?:(?:in|on|am)\b\s?)?(?=[\d'])[\d./-]{{1,12}}"
+
+_OLD = r"(?:9\d|1[0-3]\d)"
+_AGE_OVER_89 = (
+    rf"(?<![\w.,]){_OLD}[- ]?(?:years?|yrs?|y)?[- ]?(?:old\b|y/?o\b|/o\b|jährig\w{{0,2}}"
+    rf"|años de edad|anni di età|-?letni\w{{0,3}})"
+    rf"|\b(?:âgée?s? de|aged?:?|alter:?|edad:?|età:?) ?{_OLD}"
+    r"(?: ?(?:years|ans|jahre|años|anni|y)\b)?"
+    rf"|\b(?:homme|femme|patiente?) de {_OLD} ans\b|\b(?:09\d|1[0-3]\d)Y\b"
+)
+"""What HIPAA's Safe Harbor counts among the identifiers, 45 CFR 164.514(b)(2)(i)(C)."""
 
 _TITLE = (
     r"(?:\b(?:Dr|Mr|Mrs|Ms|Prof|Dott|Sr|Sra|Srta|Pr|Dra)\b\.?|\b(?:DR|MR|MRS|MS|PROF|PR)\."
@@ -83,6 +99,15 @@ _ROLE = re.compile(
     rf"\s{{0,2}}[:=]\s{{0,3}}((?-i:{_CAPITALIZED})(?:[ ,]{{1,2}}(?-i:{_CAPITALIZED}))?)",
     re.IGNORECASE,
 )
+_NAME_WORD = rf"(?:[{_UPPER}]\.|[{_UPPER}][\w'’-]*[a-zß-ÿ][\w'’-]*)"  # noqa: RUF001
+_SIGNED = re.compile(
+    r"\b(?i:signed|reported|read|dictated|verified|approved|reviewed|referred|requested|ordered"
+    r"|transcribed|performed|befundet|validé|firmado|refertato)(?i: electronically)?"
+    rf" (?i:by|von|durch|par|por|da):? ((?:{_NAME_WORD} ?){{1,4}})"
+)
+_CREDENTIALED = re.compile(
+    rf"((?:{_NAME_WORD} ){{1,3}}{_NAME_WORD}),? (?:MD|M\.D\.|D\.O\.|RT\(R\)|FRCR|PhD|MBBS)(?!\w)"
+)
 
 _STREET = (
     rf"\b{_CAPITALIZED}?(?i:stra(?:ß|ss)e|str\.|gasse|platz|allee|laan|straat|gatan|vej)"
@@ -101,7 +126,8 @@ def _compiled(*patterns: str, flags: int = 0) -> tuple[re.Pattern[str], ...]:
 _WITH_DIGITS = (
     *_compiled(_LONG_NUMBER, _GROUPED_NUMBER, _LETTERS_AND_NUMBER, _PHONE, _DATE, _STREET),
     *_compiled(
-        *(_LABELED_PHONE, _CLOCK, _LABELED_NUMBER, _HASH_NUMBER, _BORN_ON), flags=re.IGNORECASE
+        *(_LABELED_PHONE, _CLOCK, _LABELED_NUMBER, _HASH_NUMBER, _BORN_ON, _AGE_OVER_89),
+        flags=re.IGNORECASE,
     ),
 )
 _WITH_SIGN = (
@@ -126,6 +152,9 @@ def lookalikes(text: str) -> Iterator[tuple[int, int]]:
             yield from _spans(patterns, text)
     if _DIGIT.search(text):
         yield from _spans(_WITH_DIGITS, text)
+        for match in _UID.finditer(text):
+            if not is_well_known(match[0].encode("ascii")):
+                yield match.span()
         plain = folded(text)
         for match in _WORDS_OF_A_DATE.finditer(plain.text):
             yield plain.span(*match.span())
@@ -133,6 +162,10 @@ def lookalikes(text: str) -> Iterator[tuple[int, int]]:
     for match in _ROLE.finditer(text):
         if not _is_clinical(match[1].split()[0]):
             yield match.span(1)
+    for pattern in (_SIGNED, _CREDENTIALED):
+        for match in pattern.finditer(text):
+            if not all(map(_is_clinical, match[1].split())):
+                yield match.span(1)
 
 
 def _spans(patterns: tuple[re.Pattern[str], ...], text: str) -> Iterator[tuple[int, int]]:
@@ -143,10 +176,15 @@ def _spans(patterns: tuple[re.Pattern[str], ...], text: str) -> Iterator[tuple[i
 def _titled(text: str) -> Iterator[tuple[int, int]]:
     """Yield names with a title; the second word after it only where it is none of medicine."""
     for match in _TITLED.finditer(text):
-        if _is_clinical(match[2]):
-            continue
         follows = match[3] is not None and not _is_clinical(match[3]) and match[3][1:].istitle()
+        if _is_eponym(match) or (_is_clinical(match[2]) and not (follows and match[2].istitle())):
+            continue
         yield match.start(), match.end(3 if follows else 2)
+
+
+def _is_eponym(match: re.Match[str]) -> bool:
+    """Tell whether ``M.`` stands for Morbus rather than for Monsieur."""
+    return match[1] == "M." and folded(match[2]).text in EPONYMS
 
 
 def _is_clinical(words: str) -> bool:

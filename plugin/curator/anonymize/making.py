@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Protocol
+from typing import NoReturn, Protocol
 
 from curator.access import Access
+from curator.anonymize.decoding import Decoder
 from curator.anonymize.errors import Refused
-from curator.anonymize.native import with_decoded_pixels
 from curator.anonymize.profile import Profile
 from curator.anonymize.result import Anonymized
 from curator.anonymize.selection import Source
@@ -51,11 +51,31 @@ class Anonymizes(Protocol):
         """Return an anonymized instance; `native` gives the same one with its pixels decoded."""
 
 
+@dataclass(frozen=True, slots=True)
+class Unavailable:
+    """Takes the place of what cannot be made any more, so that its job can still end or be undone.
+
+    Parameters
+    ----------
+    cause : CuratorError
+        Why; raised for every instance.
+    """
+
+    cause: CuratorError
+
+    def anonymize(self, *_: object, **__: object) -> NoReturn:
+        """Refuse.
+
+        Raises
+        ------
+        CuratorError
+            The cause.
+        """
+        raise self.cause
+
+
 #: Returns what anonymizes by a profile; for a preview, without anything being kept for later.
 AnonymizerFactory = Callable[[Profile, bool], Anonymizes]
-
-#: Decodes the pixels of a file without the server.
-Decode = Callable[[bytes], bytes]
 
 
 class InstanceRefused(CuratorError):
@@ -142,8 +162,6 @@ class Maker:
 
     Parameters
     ----------
-    decode : callable
-        Takes over where the server cannot decode pixels.
     with_before : bool
         Whether to read the identifiers of the originals as well.
     """
@@ -152,14 +170,13 @@ class Maker:
         self,
         access: Access,
         anonymizer: Anonymizes,
-        decode: Decode,
         *,
         with_before: bool = False,
     ) -> None:
         self._gateway = access.gateway
         self._default_charset = access.default_charset
         self._anonymizer = anonymizer
-        self._decode = decode
+        self._decoder = Decoder(access.gateway)
         self._with_before = with_before
 
     def make(self, source: Source) -> Made:
@@ -192,7 +209,7 @@ class Maker:
 
     def _anonymized(self, instance: str, dicom: bytes, explain: bool = False) -> Anonymized:
         def native() -> bytes:
-            return self._native(instance, dicom)
+            return self._decoder.native(instance, dicom)
 
         try:
             return self._anonymizer.anonymize(dicom, explain=explain, native=native)
@@ -209,13 +226,6 @@ class Maker:
                 raise
             why = error.explained(f"cannot be read: {error.message}")
             raise InstanceRefused(instance, why) from None
-
-    def _native(self, instance: str, dicom: bytes) -> bytes:
-        try:
-            decoded = self._gateway.native(instance, engine.transfer_syntax(dicom))
-        except CoreError:
-            return self._decode(dicom)
-        return with_decoded_pixels(dicom, decoded)
 
     def _identity(self, dicom: bytes) -> Identity:
         return identity_of(engine.opened(dicom, self._default_charset))

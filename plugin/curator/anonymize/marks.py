@@ -54,7 +54,7 @@ class Marks:
         edition = f"PS3.15 {profile.edition} {profile.base}"
         self._method = (f"Curator {profile.name} {profile.version}"[:64], edition)
         self._codes = {(value, "DCM"): _item(value, meaning) for value, meaning in resolver.codes()}
-        self._temporal = _temporal(profile, resolver.options)
+        self._temporal = temporal_state(profile, resolver)
         self._new: dict[Encoding, dict[Tag, bytes]] = {}
 
     def codes_missing(self, site: Site) -> tuple[ItemValues, ...]:
@@ -151,16 +151,20 @@ def _codes(site: Site) -> Iterable[Code]:
         yield texts[0], texts[1]
 
 
-def _temporal(profile: Profile, options: frozenset[Option]) -> str:
+def temporal_state(profile: Profile, resolver: Resolver) -> str:
     """Return the term of (0028,0303): what the options say, or rules that do more or less."""
+    options = resolver.options
+    ruled = [one for one in resolver.deviations if one.vr in _TEMPORAL_VRS]
     touched = {rule.action for rule in profile.rules if rule.to or rule.action in _OF_DATES}
-    if Option.RETAIN_LONGITUDINAL_FULL_DATES in options and not touched:
+    if Option.RETAIN_LONGITUDINAL_FULL_DATES in options and not (touched or ruled):
         return "UNMODIFIED"
     retained = {
         Option.RETAIN_LONGITUDINAL_FULL_DATES,
         Option.RETAIN_LONGITUDINAL_MODIFIED_DATES,
     }
-    return "MODIFIED" if touched or retained & options else "REMOVED"
+    left = touched or retained & options or any(one.weaker for one in ruled)
+    return "MODIFIED" if left else "REMOVED"
 
 
 _OF_DATES = frozenset({Action.SHIFT_DATE})
+_TEMPORAL_VRS = frozenset({"DA", "TM", "DT"})

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from itertools import pairwise
 
-from curator.anonymize.folding import forms
+from curator.anonymize.folding import folded, forms
 from curator.anonymize.vocabulary import PARTICLES, TITLES, VOCABULARY
 
 _GROUPS = "="
@@ -26,6 +26,13 @@ _UNSPACED = re.compile(
 
 _ENDINGS = re.compile("[аеиоуыэюяьмхв]{1,3}$")
 _CYRILLIC_STEM = 4
+
+_LATIN_ENDINGS = re.compile("(?:owi|ovi|ego|emu|em|ej|ie|om|ou|[aeiouy])$")
+_LATIN_STEM = 5
+"""Names are declined in Slavic languages; shorter stems are those of other words as well."""
+
+_LONG_VOWELS = re.compile("ou|oo|uu|oh(?![aeiou])", re.IGNORECASE)
+"""What is one letter in another romanization of Japanese: ``Tarou`` and ``Taro``."""
 
 _SHORTEST_WORD = 3
 """A shorter component is a name only beside another one of the same person."""
@@ -76,6 +83,8 @@ class Names:
         Folded words each of which names somebody.
     stems : frozenset of str
         Their stems, in Cyrillic script.
+    latin_stems : frozenset of str
+        Those in Latin script.
     runs : tuple of str
         Folded names in scripts without spaces, longest first.
     spelled : frozenset of str
@@ -86,6 +95,7 @@ class Names:
 
     words: frozenset[str] = frozenset()
     stems: frozenset[str] = frozenset()
+    latin_stems: frozenset[str] = frozenset()
     runs: tuple[str, ...] = ()
     spelled: frozenset[str] = frozenset()
     persons: tuple[Person, ...] = field(default=())
@@ -117,6 +127,9 @@ class Names:
             for index, token in enumerate(tokens)
             if self._is_word(token.text)
         }
+        for index, token in enumerate(tokens):
+            if index not in named and self._is_inflected(token.text):
+                named[index] = False
         for index, (one, other) in enumerate(pairwise(tokens)):
             if not _near(one, other, text):
                 continue
@@ -149,6 +162,13 @@ class Names:
             return True  # a genitive
         return bool(self.stems) and _stem(text) in self.stems
 
+    def _is_inflected(self, text: str) -> bool:
+        return (
+            bool(self.latin_stems)
+            and _latin_stem(text) in self.latin_stems
+            and text not in VOCABULARY
+        )
+
 
 def names_of(names: Iterable[str]) -> Names:
     """Return what to look for to find any of some names (PN)."""
@@ -157,7 +177,10 @@ def names_of(names: Iterable[str]) -> Names:
     runs: set[str] = set()
     persons: dict[Person, None] = {}
     for name in names:
-        for group in name.split(_GROUPS):
+        groups = name.split(_GROUPS)
+        if len(groups) > 1:
+            groups.append(_LONG_VOWELS.sub(lambda match: match[0][0], groups[0]))
+        for group in groups:
             components = group.split("^")
             named = [_split(text) for text in components[:_NAMED_COMPONENTS]]
             named = [[w for w in part if forms(w).isdisjoint(TITLES)] for part in named]
@@ -169,7 +192,8 @@ def names_of(names: Iterable[str]) -> Names:
                 persons[_person(spaced, components[_NAMED_COMPONENTS:])] = None
     stems = frozenset(stem for word in words if (stem := _stem(word)))
     ordered = tuple(sorted(runs, key=len, reverse=True))
-    return Names(frozenset(words), stems, ordered, frozenset(spelled), tuple(persons))
+    latin = frozenset(stem for word in spelled if (stem := _latin_stem(folded(word).text)))
+    return Names(frozenset(words), stems, latin, ordered, frozenset(spelled), tuple(persons))
 
 
 def _split(component: str) -> list[str]:
@@ -276,3 +300,9 @@ def _stem(word: str) -> str:
         return ""
     stem = _ENDINGS.sub("", word)
     return stem if len(stem) >= _CYRILLIC_STEM else ""
+
+
+def _latin_stem(word: str) -> str:
+    """Return a word in Latin script without what declines it; nothing where too little is left."""
+    stem = _LATIN_ENDINGS.sub("", word) if word.isascii() else ""
+    return stem if len(stem) >= _LATIN_STEM else ""

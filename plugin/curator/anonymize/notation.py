@@ -10,6 +10,9 @@ import yaml
 MAX_LENGTH = 1024 * 1024
 """Characters; a longer text is refused."""
 
+MAX_DIGITS = 1000
+"""Of a whole number; Python itself converts a few thousand."""
+
 _YAML_SUFFIXES = (".yaml", ".yml")
 _JSON_TAGS = frozenset(f"tag:yaml.org,2002:{name}" for name in ("null", "bool", "int", "float"))
 _MAPPING, _SEQUENCE, _STRING = (f"tag:yaml.org,2002:{name}" for name in ("map", "seq", "str"))
@@ -40,13 +43,18 @@ def from_text(text: str, suffix: str) -> object:
             return _from_yaml(text)
     except RecursionError:
         raise ValueError("is nested too deeply") from None
+    except OverflowError:
+        raise ValueError("has a number of too many digits") from None
     raise ValueError(f'is neither .json nor .yaml, but "{suffix}"')
 
 
 def _from_json(text: str) -> object:
     try:
         return json.loads(
-            text.removeprefix("\ufeff"), object_pairs_hook=_object, parse_constant=_no_number
+            text.removeprefix("\ufeff"),
+            object_pairs_hook=_object,
+            parse_constant=_no_number,
+            parse_int=_whole,
         )
     except json.JSONDecodeError as error:
         raise ValueError(
@@ -59,6 +67,12 @@ def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     if len(found) < len(pairs):  # which one is not told: in tables they are originals
         raise ValueError("has the same field twice in one object")
     return found
+
+
+def _whole(digits: str) -> int:
+    if len(digits) > MAX_DIGITS:
+        raise OverflowError
+    return int(digits)
 
 
 def _no_number(name: str) -> object:
@@ -98,6 +112,8 @@ def _check(node: yaml.Node) -> None:
         _check_keys(node)
         return
     if isinstance(node, yaml.ScalarNode) and node.tag in _JSON_TAGS | {_STRING}:
+        if node.tag != _STRING and len(node.value) > MAX_DIGITS:
+            raise OverflowError
         if node.value.lower().lstrip("+-") in (".inf", ".nan"):
             raise yaml.MarkedYAMLError(
                 problem="such a number is no JSON", problem_mark=node.start_mark

@@ -33,6 +33,8 @@ class Notes:
     ----------
     steps : list of Step
         Steps that were carried out, one for each element.
+    removed : list of mapping
+        Counts of elements that were removed without being looked at.
     kept_private : dict of str to None
         Private elements that were kept, in their order.
     on_purpose : list of str
@@ -45,6 +47,7 @@ class Notes:
 
     explaining: bool
     steps: list[Step] = field(default_factory=list)
+    removed: list[Mapping[tuple[Action, str], int]] = field(default_factory=list)
     kept_private: dict[str, None] = field(default_factory=dict)
     on_purpose: list[str] = field(default_factory=list)
     encrypted: dict[int, None] = field(default_factory=dict)
@@ -91,8 +94,9 @@ class Notes:
     def counts(self) -> Mapping[tuple[Action, str], int]:
         """Return how often each action was applied, by action and tag."""
         counts: Counter[tuple[Action, str]] = Counter()
-        for step, count in Counter(self.steps).items():
-            counts[step.counted] += count
+        for removed in self.removed:
+            counts.update(removed)
+        counts.update(step.counted for step in self.steps)
         return counts
 
 

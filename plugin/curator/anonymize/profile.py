@@ -27,8 +27,6 @@ from curator.anonymize.rule_check import Problem, problems_of
 from curator.conditions import Condition, Scalar
 from curator.models import Model
 
-EDITION = "2026d"
-
 Name = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$")]
 
 #: Farther than this no date is shifted: a century.
@@ -289,6 +287,8 @@ class Profile(_Documented):
     """What happens where an identifier of the subject is found in the result."""
     mapping: StrictBool = False
     """Keep which Patient ID became which, for who may export it."""
+    key: Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{8}$")] | None = None
+    """Identifier of the key of the key file that all follows from; the one in use, where absent."""
     recipients: tuple[Annotated[str, AfterValidator(_certificate)], ...] = ()
     """Certificates (PEM) of those who can read what was encrypted."""
 

@@ -5,12 +5,14 @@ character sets of DICOM and in UTF-16. Only where something is found, the elemen
 to see whether it is an identifier: a word in text, a whole number, or bytes that nothing but it
 would have.
 
-What it does not find: names of one or two letters but as part of a longer name; a single name that
-is also a word of the standard or of radiology (``HEAD``, ``LONG``), while both names of a person
-together are found; single names in coded strings and in the names of makers and models; numbers of
-fewer than six digits, where six may be a measure; a birth date in a date element of another
-meaning; names and identifiers of three and four letters among bytes that are not text; what is
-encrypted, compressed, or drawn in pixels.
+What it does not find: names beyond ASCII that are declined, or have other accents than the
+original; names of one or two letters but as part of a longer name; a single name that is also a
+word of the standard or of radiology (``HEAD``, ``LONG``), while both names of a person together are
+found; single names in coded strings and in the names of makers and models; numbers of fewer than
+six digits, where six may be a measure; a birth date in a date element of another meaning; names and
+identifiers of three and four letters among bytes that are not text; institutions, devices and ages,
+which are cleaned from text but may be retained; UIDs but that of the study; what is encrypted,
+compressed, or drawn in pixels.
 """
 
 from __future__ import annotations
@@ -38,7 +40,9 @@ from curator.dicom.tags import (
 FILE_META = "FileMeta"
 """What a hit before the data set is reported as: preamble and File Meta Information."""
 
-_PIXELS = (FLOAT_PIXEL_DATA, DOUBLE_FLOAT_PIXEL_DATA, PIXEL_DATA)
+PIXELS = (FLOAT_PIXEL_DATA, DOUBLE_FLOAT_PIXEL_DATA, PIXEL_DATA)
+"""Elements that are not searched, ascending."""
+
 _LAST = 0xFFFFFFFF
 
 _MAKERS = frozenset(
@@ -85,8 +89,9 @@ def search(
         Paths such as ``RequestAttributesSequence[0].ScheduledProcedureStepID``; of pixel data,
         none.
     """
-    anywhere = needles_of(subject).anywhere
-    if anywhere is None or not _may_be_found(anywhere, site, head):
+    if not may_be_in(head, subject) and not any(
+        may_be_in(data[start:end], subject) for data, start, end in site.stretches(PIXELS, _LAST)
+    ):
         return ()
     evidence = _Evidence(subject)
     on_purpose = {_INDEX.sub("", path) for path in permitted}
@@ -96,15 +101,10 @@ def search(
     return tuple(found)
 
 
-def _may_be_found(anywhere: object, site: Site, head: bytes) -> bool:
-    search_in = anywhere.search  # type: ignore[attr-defined]
-    if search_in(head):
-        return True
-    for data, start, end in site.stretches(_PIXELS, _LAST):
-        whole = start == 0 and end == len(data)
-        if search_in(data if whole else data[start:end]):
-            return True
-    return False
+def may_be_in(raw: bytes, subject: Subject) -> bool:
+    """Tell whether encoded elements may hold an identifier; a search tells whether they do."""
+    anywhere = needles_of(subject).anywhere
+    return anywhere is not None and anywhere.search(raw) is not None
 
 
 class _Evidence:
@@ -118,7 +118,7 @@ class _Evidence:
     def at(self, site: Site, path: str) -> Iterator[str]:
         """Yield the paths of such elements at a level and below."""
         for tag in site.tags:
-            if tag in _PIXELS:
+            if tag in PIXELS:
                 continue
             raw = site.encoded(tag)
             if not self.anywhere.search(raw):

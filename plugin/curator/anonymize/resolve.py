@@ -44,8 +44,11 @@ _TEMPORAL_TYPES: Final = frozenset({"DATE", "DATETIME", "TIME"})
 _TIMEZONE_OFFSET: Final = 0x00080201
 _OVERLAY_DATA: Final = 0x3000
 
-_TELLING_VRS: Final = _TEMPORAL_VRS | {"PN", "UI"}
+_TELLING_VRS: Final = _TEMPORAL_VRS | {"PN", "UI", "UR"}
 _OF_NO_TABLE: Final = 0x00080008  # Image Type
+_URIS_OF_CODES: Final = (0x0008010E, 0x00080120)  # Coding Scheme URL, URN Code Value
+"""All other addresses name servers, and instances by their UIDs."""
+
 _FIRST_IN_BLOCKS: Final = 0x1000
 
 _OF_CODES: Final = {
@@ -140,6 +143,8 @@ class Resolver:
         The conditions of rules, by the index of the rule.
     pixel_rules : tuple of (int, Rule)
         The rules of pixels with their indices, in order.
+    giving : tuple of Tag
+        What rules give a value, also where an instance does not have it.
     """
 
     def __init__(self, profile: Profile, standard: Standard) -> None:
@@ -158,6 +163,15 @@ class Resolver:
             if rule.action is not None
         )
         named = {ruled.selector.tag for ruled in self._rules if isinstance(ruled.selector, ByTag)}
+        self.giving = tuple(
+            dict.fromkeys(
+                ruled.selector.tag
+                for ruled in self._rules
+                if ruled.action is Action.REPLACE
+                and isinstance(ruled.selector, ByTag)
+                and ruled.selector.above is None
+            )
+        )
         self._rules_by_tag = {tag: self._rules_about(tag) for tag in named}
         self._other_rules = self._rules_about(None)
         self._has_paths = any(ruled.selector.above is not None for ruled in self._rules)
@@ -274,12 +288,13 @@ class Resolver:
         if action is Action.KEEP and ruled.selector.retains_private:
             by_vr = self._by_vr(place, attribute)
             return replace(by_vr, reason=f"{reason}: {by_vr.reason}", rule=rule)
-        if action in (Action.REMOVE, Action.EMPTY) and (type_of := self._type(place)):
-            least = _LEAST.get(type_of, Action.REMOVE)
-            if action is Action.REMOVE or least is Action.DUMMY:
-                said = reason if least is action else f"{reason}: {action}, but type {type_of}"
-                return Decision(least, said, rule)
-        return Decision(action, reason, rule)
+        type_of = self._type(place)
+        least = _LEAST.get(type_of) if type_of else None
+        if action is Action.REMOVE or (action is Action.EMPTY and least is Action.DUMMY):
+            instead = least or action
+            said = reason if instead is action else f"{reason}: {action}, but type {type_of}"
+            return Decision(instead, said, rule)
+        return Decision(action, reason, rule, least=None if action is Action.KEEP else least)
 
     def _type(self, place: Place) -> AttributeType | None:
         """Return the type of an attribute where the tables tell that it has to be there."""
@@ -364,7 +379,8 @@ class Resolver:
             return Decision(Action.KEEP if kept else Action.UID, reason)
         if vr in _TEMPORAL_VRS:
             return Decision(self._temporal(attribute.vr), reason)
-        return Decision(Action.DUMMY if vr == "PN" else Action.KEEP, reason)
+        names_somebody = vr == "PN" or (vr == "UR" and place.tag not in _URIS_OF_CODES)
+        return Decision(Action.DUMMY if names_somebody else Action.KEEP, reason)
 
     def _temporal(self, vr: str) -> Action:
         if Option.RETAIN_LONGITUDINAL_FULL_DATES in self.options:

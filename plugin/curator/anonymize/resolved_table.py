@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 _REPEATING = {"50xxxxxx": 0x50003000, "60xx3000": 0x60003000, "60xx4000": 0x60004000}
 _PRIVATE = "ggggeeee"
-_VRS = ("UI", "DA", "TM", "DT", "PN")
+_VRS = ("UI", "DA", "TM", "DT", "PN", "UR")
 
 
 def resolved_table(resolver: Resolver) -> list[dict[str, Any]]:

@@ -7,7 +7,13 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import Any, Protocol
 
 from curator.access import Access
-from curator.anonymize.making import AnonymizerFactory, Decode, InstanceRefused, Maker
+from curator.anonymize.making import (
+    AnonymizerFactory,
+    Anonymizes,
+    InstanceRefused,
+    Maker,
+    Unavailable,
+)
 from curator.anonymize.profile import Profile
 from curator.anonymize.record import Record
 from curator.anonymize.report import Report
@@ -16,7 +22,7 @@ from curator.anonymize.result import Anonymized, Explained
 from curator.anonymize.selection import Selector
 from curator.anonymize.storing import Keeper
 from curator.anonymize.task import AnonymizeTask, NoteMapping, Order, Tools
-from curator.errors import BadRequest
+from curator.errors import BadRequest, Conflict
 from curator.gateway import Level, Resource
 from curator.jobs import Submission, Task
 from curator.models import InvalidModel, validate
@@ -40,8 +46,8 @@ class AnonymizeService:
     ----------
     anonymizers : callable
         Makes what anonymizes by a profile.
-    decode : callable
-        Decodes the pixels of a file without the server.
+    key : str
+        Identifier of the key in use, for profiles that name none.
     note_mapping : callable
         Keeps which Patient IDs became which, for profiles that ask for it.
     """
@@ -54,7 +60,7 @@ class AnonymizeService:
         store: Store,
         profiles: Profiles,
         anonymizers: AnonymizerFactory,
-        decode: Decode,
+        key: str,
         note_mapping: NoteMapping,
     ) -> None:
         self.gateway = access.gateway
@@ -63,9 +69,9 @@ class AnonymizeService:
         self._record = Record(store)
         self._profiles = profiles
         self._anonymizers = anonymizers
-        self._decode = decode
+        self._key = key
         self._note_mapping = note_mapping
-        self._keeper = Keeper(access.gateway, decode, access.default_charset)
+        self._keeper = Keeper(access.gateway, access.default_charset)
 
     def profile(self, request: ProfileRequest) -> Profile:
         """Return the profile that a request names or holds, with what it adds to it.
@@ -94,12 +100,12 @@ class AnonymizeService:
         InstanceRefused
             If it cannot be read, or not be anonymized as the profile asks.
         """
-        maker = Maker(self._access, self._anonymizers(profile, False), self._decode)
+        maker = Maker(self._access, self._anonymizers(profile, False))
         return maker.anonymized(instance).dicom
 
     def dry_run(self, resources: Sequence[Resource], profile: Profile) -> dict[str, Any]:
         """Return what would become of the elements of every instance; nothing is changed."""
-        maker = Maker(self._access, self._anonymizers(profile, True), self._decode)
+        maker = Maker(self._access, self._anonymizers(profile, True))
         instances = [one.instance for one in self.selector.sources(resources)]
         report = Report()
 
@@ -137,19 +143,22 @@ class AnonymizeService:
     ) -> Submission:
         """Return the job that anonymizes resources.
 
+        It keeps the profile as it is now, and the key: neither changes when it goes on later.
+
         Parameters
         ----------
         level : Level or None
             Of the one resource; None for several, of any level.
         """
         body = request.model_dump(mode="json", by_alias=True, include=_names(_OF_JOB))
+        kept = profile.model_copy(update={"key": profile.key or self._key})
         return Submission(
             type=self.job_type,
             request={
                 "Level": level,
                 "Resources": [one.orthanc_id for one in resources],
                 "Body": body,
-                "Profile": profile.model_dump(mode="json", by_alias=True, exclude_none=True),
+                "Profile": kept.model_dump(mode="json", by_alias=True, exclude_none=True),
             },
             claims=self.selector.studies(resources),
             user=user,
@@ -168,9 +177,13 @@ class AnonymizeService:
             request=request,
             profile=profile,
         )
-        anonymizer = self._anonymizers(profile, False)
+        anonymizer: Anonymizes
+        try:
+            anonymizer = self._anonymizers(profile, False)
+        except Conflict as gone:
+            anonymizer = Unavailable(gone)
         with_before = request.map or profile.mapping
-        maker = Maker(self._access, anonymizer, self._decode, with_before=with_before)
+        maker = Maker(self._access, anonymizer, with_before=with_before)
         tools = Tools(self._access, self._record, maker, self._keeper, self._note_mapping)
         return AnonymizeTask(tools, order)
 

@@ -3,6 +3,7 @@
 Whatever is wrong with them stops the start, all of it in one message.
 """
 
+import logging
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -21,6 +22,8 @@ from curator.anonymize.tables import load
 from curator.config import ConfigurationError, Settings, index_directory
 from curator.jobs import ACTIVE
 from curator.store import Store
+
+logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,12 +77,12 @@ def prepare(
     problems: list[str] = []
     paths = {name: directory / file for name, file in settings.lookup_tables.items()}
     tables = load_tables(paths, problems)
-    reader = Reader(tables)
-    profiles = _path(directory, settings.profiles_directory)
-    defined = define(settings.profiles, profiles, reader, problems)
     key_file = _path(directory, settings.key_file)
     default = index_directory(configuration, directory) / "curator.key"
     ring = _keyring(key_file, environ, default, problems)
+    reader = Reader(tables, None if ring is None else ring.identifiers)
+    profiles = _path(directory, settings.profiles_directory)
+    defined = define(settings.profiles, profiles, reader, problems)
     reidentify_key = _private_key(_path(directory, settings.reidentify_key_file), problems)
     if problems or ring is None:
         raise ConfigurationError(problems)
@@ -121,7 +124,16 @@ def _keyring(
     try:
         if configured is None and VARIABLE not in environ:
             default.parent.mkdir(parents=True, exist_ok=True)  # Orthanc makes its own only later
-        return keyring(configured, environ, default)
+        path = configured or default
+        is_new = VARIABLE not in environ and not path.exists()
+        ring = keyring(configured, environ, default)
+        if is_new:
+            logger.warning(
+                "There was no key, %s is made with the key %s: keep a copy in a safe place",
+                path,
+                ring.current.identifier,
+            )
+        return ring
     except KeyFileError as error:
         problems.append(f"$.Curator.KeyFile: {error}")
     except OSError as error:

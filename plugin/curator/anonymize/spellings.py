@@ -10,6 +10,9 @@ names          components in any order and with any separators, joined, with ini
 identifiers    with and without separators and leading zeros, from four characters on
 birth date     year, month and day in every usual order, with the months' names in seven languages
 contacts       telephone numbers with any separators, addresses word for word
+surroundings   word for word, and any two words of them together
+ages           in years, with the words that say so in several languages
+UIDs           as they are
 =============  ===================================================================================
 """
 
@@ -18,14 +21,15 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import cached_property, lru_cache
+from itertools import pairwise
 from typing import Any
 
 from curator.anonymize.folding import Folded, folded, transcribed
 from curator.anonymize.months import MONTHS
 from curator.anonymize.names import Names, names_of
 from curator.anonymize.subject import Subject
-from curator.anonymize.vocabulary import VOCABULARY
+from curator.anonymize.vocabulary import INSTITUTIONAL, VOCABULARY
 from curator.conditions import compile_pattern
 
 _SHORTEST_IDENTIFIER = 4
@@ -37,6 +41,13 @@ _PHONE_TAIL = 9
 """Digits that do not depend on whether the country is dialed."""
 
 _SHORTEST_CONTACT = 6
+_SHORTEST_SURROUNDINGS = 4
+_SHORTEST_PLACE = 5
+_SHORTEST_WORD = 3
+_SHORTEST_UID = 12
+_LONGER_THAN_A_FOLLOW_UP = 30
+"""Years: fewer of them are as likely the time since or until something as an age."""
+
 _DATE_SIZE = 6
 _MOST_IDENTIFIER = 64
 
@@ -90,7 +101,7 @@ class Needle:
     is_date: bool = False
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Spellings:
     """What the identifiers of a subject look like.
 
@@ -102,14 +113,17 @@ class Spellings:
         Everything else.
     short : frozenset of str
         Identifiers that only count as whole values.
-    matcher : compiled pattern or None
-        One group for each needle.
     """
 
     names: Names
     needles: tuple[Needle, ...]
     short: frozenset[str]
-    matcher: Any
+
+    @cached_property
+    def _matcher(self) -> Any:
+        """One group for each needle; None without any."""
+        patterns = [f"({one.pattern})" for one in self.needles]
+        return compile_pattern("|".join(patterns)) if patterns else None
 
     def found(self, text: str) -> Iterator[Found]:
         """Yield where an identifier stands in a text, in no order."""
@@ -127,7 +141,7 @@ class Spellings:
         for start, end, certain in self.names.found(text.text):
             yield Found(*text.span(start, end), certain)
         position = 0
-        while self.matcher and (match := self.matcher.search(text.text, position)):
+        while self._matcher and (match := self._matcher.search(text.text, position)):
             start, end = match.span()
             if not _is_bounded(text.text, start, end):
                 position = start + 1
@@ -135,7 +149,7 @@ class Spellings:
             needle = self.needles[match.lastindex - 1]
             place = text.span(start, end)
             yield Found(*place, needle.certain, needle.is_number, needle.is_date)
-            position = end
+            position = end if needle.certain else start + 1
 
 
 @lru_cache(maxsize=64)
@@ -143,10 +157,9 @@ def spellings_of(subject: Subject) -> Spellings:
     """Return what the identifiers of a subject look like."""
     needles = dict.fromkeys(_needles(subject))
     ordered = tuple(sorted(needles, key=lambda one: (not one.certain, -len(one.pattern))))
-    matcher = compile_pattern("|".join(f"({one.pattern})" for one in ordered)) if ordered else None
     names = names_of((*subject.names, *subject.persons))
     short = {core for text in subject.identifiers if _is_short(core := _core(text))}
-    return Spellings(names, ordered, frozenset(short), matcher)
+    return Spellings(names, ordered, frozenset(short))
 
 
 def _needles(subject: Subject) -> Iterator[Needle]:
@@ -156,6 +169,13 @@ def _needles(subject: Subject) -> Iterator[Needle]:
         yield from _birth_date(date)
     for text in subject.contacts:
         yield from _contact(text)
+    for text in subject.surroundings:
+        yield from _surroundings(text)
+    for age in subject.ages:
+        yield from _age(age)
+    for uid in subject.uids:
+        if len(uid) >= _SHORTEST_UID:
+            yield Needle(re.escape(uid), len(uid), certain=True, is_number=True)
 
 
 def _core(identifier: str) -> str:
@@ -259,6 +279,41 @@ def _address(plain: str) -> Iterator[Needle]:
         size = sum(map(len, words))
         if len(words) > 1 and size >= _SHORTEST_CONTACT:
             yield Needle(r"[-.,;:/ ^\n]{1,4}".join(map(re.escape, words)), size, certain=True)
+
+
+def _surroundings(text: str) -> Iterator[Needle]:
+    """Yield the name of a place or device, and the pairs of words in it; what is usual is none."""
+    for part in re.split(r"[,^\n;=\\]", folded(text).text):
+        words = re.findall(r"[^\W_]+", part)
+        singles = ([word] for word in words if len(word) >= _SHORTEST_PLACE)
+        for named in (words, *map(list, pairwise(words)), *singles):
+            if _is_telling(named):
+                size = sum(map(len, named))
+                yield Needle(r"[-_.,:/' ^]{0,4}".join(map(re.escape, named)), size, certain=False)
+
+
+def _is_telling(words: list[str]) -> bool:
+    """Tell whether words are more than what any institution or device may be called."""
+    if sum(map(len, words)) < _SHORTEST_SURROUNDINGS:
+        return False
+    usual = VOCABULARY | INSTITUTIONAL
+    return any(len(word) >= _SHORTEST_WORD and word not in usual for word in words)
+
+
+def _age(text: str) -> Iterator[Needle]:
+    if not re.fullmatch(r"\d{3}Y", text) or int(text[:3]) == 0:
+        return
+    years = str(int(text[:3]))
+    patterns = [
+        rf"{years}[- ]?(?:(?:years?|yrs?|y)[- ]old|y[/.]?o|jae?hrig[a-z]{{0,2}}|ans d'age)",
+        rf"{years}[- ]?(?:anos de edad|anni di eta|letni[a-z]{{0,2}}|歳|岁)",
+        rf"(?:aged?|agee? de|de edad|alter|edad|eta)[: ]{{0,2}}{years}",
+        text.lower(),
+    ]
+    if int(years) >= _LONGER_THAN_A_FOLLOW_UP:
+        patterns.append(rf"{years}[- ]?(?:years?|yrs?|ans|anos|anni|jahren?|jaar|lat)")
+    for pattern in patterns:
+        yield Needle(pattern, len(years), certain=False)
 
 
 def _is_bounded(text: str, start: int, end: int) -> bool:

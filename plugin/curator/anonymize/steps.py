@@ -1,4 +1,4 @@
-"""What happens to which tag: decisions made once, and looked up by tag and VR ever after."""
+"""What happens to which element of a level, and how it is carried out."""
 
 from __future__ import annotations
 
@@ -14,6 +14,7 @@ from curator.dicom.tags import (
     SPECIFIC_CHARACTER_SET,
     PrivateTag,
     Tag,
+    dictionary_vr,
     tag_for_keyword,
     tag_text,
 )
@@ -34,9 +35,6 @@ _CODES = frozenset(
 )
 """Texts in code sequences that stand for a concept: nothing in them can be cleaned."""
 
-MOST_PLACES = 1024
-"""Combinations of sequences above that decisions are remembered for."""
-
 
 class Decides(Protocol):
     """The part of a resolver that decides on elements."""
@@ -53,7 +51,6 @@ class Kind(Enum):
 
     REMOVE = auto()
     DISSOLVE = auto()
-    PRIVATE = auto()
     ENTER = auto()
     ENTER_IF_SEQUENCE = auto()
     CLEAN_ITEMS = auto()
@@ -89,13 +86,6 @@ class Step:
     counted: tuple[Action, str]
 
 
-Head = bytes | tuple[bytes, str | None]
-"""Tag and VR as encoded; of a private tag, with its creator."""
-
-Known = dict[Head, Step | None]
-"""Steps by head; None for what stays as it is."""
-
-_PRIVATE = Step("UN", Decision(Action.REMOVE, ""), Kind.PRIVATE, (Action.REMOVE, ""))
 _GROUP_LENGTH = Step("UL", Decision(Action.REMOVE, ""), Kind.DISSOLVE, (Action.REMOVE, ""))
 
 
@@ -121,39 +111,35 @@ class Steps:
         self._sop_class_uid = sop_class_uid
         self._holding = holding
         self._without_icons = without_icons
-        self._known: dict[tuple[tuple[int, ...], bool], Known] = {}
 
-    def at(self, above: tuple[int, ...], cleaning: bool) -> Known:
-        """Return what is known already of a level.
+    def relevant(self, above: tuple[int, ...]) -> tuple[int, ...]:
+        """Return what decisions depend on of the sequences that a level is in."""
+        return self._resolver.relevant(above)
+
+    def step(self, site: Site, tag: int, above: tuple[int, ...], cleaning: bool) -> Step | None:
+        """Return the step for a present element, other than a Private Creator.
 
         Parameters
         ----------
+        site : Site
+            The level.
+        tag : int
+            The element.
         above : tuple of int
             The sequences that it is in.
         cleaning : bool
-            Whether its texts are those of a sequence that is cleaned.
-        """
-        key = self._resolver.relevant(above), cleaning
-        known = self._known.get(key)
-        if known is None:
-            if len(self._known) >= MOST_PLACES:
-                self._known.clear()
-            known = self._known[key] = {}
-        return known
+            Whether the texts of the level are those of a sequence that is cleaned.
 
-    def found(self, site: Site, tag: int, above: tuple[int, ...], cleaning: bool) -> Step | None:
-        """Return the step for a present standard element; None where it stays as it is."""
+        Returns
+        -------
+        Step or None
+            None where it stays as it is.
+        """
         if not tag & 0xFFFF:
             return _GROUP_LENGTH
-        if tag >> 16 & 1:
-            return _PRIVATE
-        return None if tag == SPECIFIC_CHARACTER_SET else self._step(site, tag, above, cleaning)
-
-    def found_private(
-        self, site: Site, tag: int, above: tuple[int, ...], cleaning: bool
-    ) -> Step | None:
-        """Return the step for a present private element, other than a Private Creator."""
-        return self._step(site, tag, above, cleaning)
+        if tag == SPECIFIC_CHARACTER_SET:
+            return None
+        return step_for(site, tag, self.decided(site, tag, above, cleaning))
 
     def decided(self, site: Site, tag: int, above: tuple[int, ...], cleaning: bool) -> Decision:
         """Return what is decided on a present element."""
@@ -165,6 +151,8 @@ class Steps:
         if tag == METHOD_CODES and not above:
             return Decision(Action.KEEP, "PS3.15 E.1.1")
         vr = effective_vr(site, tag)
+        if vr != "SQ" and creator is None and dictionary_vr(Tag(tag)) == "SQ":
+            return Decision(Action.REMOVE, f"A sequence whose value representation is {vr}")
         place = Place(tag, vr, creator, above, self._sop_class_uid, self._holding)
         decision = self._resolver.decide(place)
         if decision.action != Action.KEEP or decision.rule is not None:
@@ -172,9 +160,6 @@ class Steps:
         if cleaning and vr in TEXT_VRS and tag not in _CODES:
             return Decision(Action.CLEAN_TEXT, "In a sequence that is cleaned")
         return decision
-
-    def _step(self, site: Site, tag: int, above: tuple[int, ...], cleaning: bool) -> Step | None:
-        return step_for(site, tag, self.decided(site, tag, above, cleaning))
 
 
 def effective_vr(site: Site, tag: int) -> str:

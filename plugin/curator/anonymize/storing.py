@@ -2,9 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection
+from collections.abc import Collection
+from dataclasses import replace
 
-from curator.dicom import engine, reader
+import numpy as np
+
+from curator.anonymize.decoding import Decoder
+from curator.anonymize.pixels import syntax
+from curator.anonymize.pixels.layout import Layout, layout_of, pixels_tag
+from curator.dicom import engine
 from curator.dicom.errors import DicomError
 from curator.dicom.filemeta import EXPLICIT_LITTLE_ENDIAN, IMPLICIT_LITTLE_ENDIAN
 from curator.dicom.site import Site
@@ -21,27 +27,20 @@ _PADDING = Tag(0xFFFCFFFC)
 #: What a server that transcodes writes anew: how pixels are described, and the pixels.
 _PIXEL_GROUPS = (0x0028, 0x7FE0)
 
-_RLE_LOSSLESS = "1.2.840.10008.1.2.5"
+#: What DCMTK says of what it has compressed, at the top level.
+_DERIVATION_DESCRIPTION = Tag(0x00082111)
 
-#: Transfer syntaxes that changed pixels are written in; in any other they are the original's.
-_WRITTEN = frozenset({IMPLICIT_LITTLE_ENDIAN, EXPLICIT_LITTLE_ENDIAN, _RLE_LOSSLESS})
+_NATIVE = frozenset({IMPLICIT_LITTLE_ENDIAN, EXPLICIT_LITTLE_ENDIAN})
 
-#: Gives the pixel data of a file as they are when nothing is compressed.
-Decode = Callable[[bytes], bytes]
+_Pixels = tuple[Layout, bytes]
 
 
 class Keeper:
-    """Stores instances and looks at what the server has of them.
+    """Stores instances and looks at what the server has of them."""
 
-    Parameters
-    ----------
-    decoded : callable
-        Decodes a file without the server.
-    """
-
-    def __init__(self, gateway: Gateway, decoded: Decode, default_charset: str) -> None:
+    def __init__(self, gateway: Gateway, default_charset: str) -> None:
         self._gateway = gateway
-        self._decoded = decoded
+        self._decoder = Decoder(gateway)
         self._default_charset = default_charset
 
     def put(self, orthanc_id: str, dicom: bytes, source: str) -> None:
@@ -72,7 +71,7 @@ class Keeper:
         if not self._has(orthanc_id, dicom, source):
             raise Conflict(
                 f"Instance {orthanc_id} is stored already with another content, perhaps made by"
-                " another version of the profile: delete it first"
+                " another profile, or another version of this one: delete it first"
             )
 
     def _has(self, orthanc_id: str, dicom: bytes, source: str) -> bool:
@@ -86,19 +85,43 @@ class Keeper:
         if there.meta.transfer_syntax_uid == made.meta.transfer_syntax_uid:
             return _same(there.site, made.site)
         return _same(there.site, made.site, _PIXEL_GROUPS) and self._shows_the_same(
-            orthanc_id, there.meta.transfer_syntax_uid, dicom, source
+            orthanc_id, stored, dicom, source
         )
 
-    def _shows_the_same(
-        self, orthanc_id: str, stored_syntax: str, dicom: bytes, source: str
-    ) -> bool:
+    def _shows_the_same(self, orthanc_id: str, stored: bytes, dicom: bytes, source: str) -> bool:
         """Tell whether an instance that the server has transcoded has the pixels it has to have."""
-        syntax = engine.transfer_syntax(dicom)
-        if syntax not in _WRITTEN:
-            return self._gateway.decoded(source) == self._gateway.decoded(orthanc_id)
-        native = self._decoded(dicom) if syntax == _RLE_LOSSLESS else dicom
-        digest = reader.pixel_digest(native)
-        return digest == reader.pixel_digest(self._gateway.native(orthanc_id, stored_syntax))
+        return self._pixels(orthanc_id, stored) == self._expected(dicom, source)
+
+    def _expected(self, dicom: bytes, source: str) -> _Pixels | None:
+        """Return the pixels of a new instance, which nobody has stored as it is.
+
+        What is compressed in a way that Curator does not write has the pixels of its original.
+        """
+        written = engine.transfer_syntax(dicom)
+        if written in _NATIVE:
+            return _pixels(dicom)
+        if written == syntax.RLE_LOSSLESS:
+            return _pixels(syntax.decoded(dicom))
+        return self._pixels(source, self._gateway.read(source))
+
+    def _pixels(self, orthanc_id: str, dicom: bytes) -> _Pixels | None:
+        """Return the pixels of a stored instance, decoded."""
+        if engine.transfer_syntax(dicom) not in _NATIVE:
+            dicom = self._decoder.native(orthanc_id, dicom)
+        return _pixels(dicom)
+
+
+def _pixels(native: bytes) -> _Pixels | None:
+    """Return how the pixels of an instance are laid out, and all of them, pixel by pixel."""
+    site = engine.opened(native).site
+    if pixels_tag(site) is None:
+        return None
+    layout = layout_of(site)
+    value = site.raw(layout.tag)[: layout.size]
+    if layout.by_plane and layout.samples > 1:
+        planes = np.frombuffer(value, f"V{layout.allocated // 8}")
+        value = np.moveaxis(planes.reshape(layout.frames, layout.samples, -1), 1, 2).tobytes()
+    return replace(layout, by_plane=False), value
 
 
 def _same(one: Site, other: Site, but_groups: Collection[int] = ()) -> bool:
@@ -110,10 +133,13 @@ def _same(one: Site, other: Site, but_groups: Collection[int] = ()) -> bool:
 
 
 def _compared(site: Site, but_groups: Collection[int]) -> list[int]:
+    ignored = {_ENCRYPTED, _PADDING}
+    if but_groups:
+        ignored.add(_DERIVATION_DESCRIPTION)
     return sorted(
         tag
         for tag in site.tags
-        if tag & 0xFFFF and tag not in (_ENCRYPTED, _PADDING) and tag >> 16 not in but_groups
+        if tag & 0xFFFF and tag not in ignored and tag >> 16 not in but_groups
     )
 
 

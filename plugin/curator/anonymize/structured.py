@@ -9,13 +9,17 @@ from __future__ import annotations
 
 import struct
 from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
 
-from curator.anonymize.decision import Action, Decision
+from curator.anonymize.decision import Action, Decision, Place
 from curator.anonymize.walk import Above, Walk
 from curator.dicom.changes import ItemFate, Removed
 from curator.dicom.errors import DicomError
 from curator.dicom.site import Changes, Site
-from curator.dicom.tags import Tag, tag_for_keyword
+from curator.dicom.tags import Tag, dictionary_vr, tag_for_keyword, tag_text
+
+if TYPE_CHECKING:
+    from curator.anonymize.resolve import Resolver
 
 CONTENT = tag_for_keyword("ContentSequence")
 _CONCEPT_NAME = tag_for_keyword("ConceptNameCodeSequence")
@@ -36,6 +40,12 @@ _VALUES = {
     "TABLE": Tag(0x0040A801),  # Tabulated Values Sequence
 }
 """Where the value of a content item is; that of an image, composite or waveform are UIDs alone."""
+
+_ATTRIBUTES = {
+    ("121033", "DCM"): tag_for_keyword("PatientAge"),
+    ("121032", "DCM"): tag_for_keyword("PatientSex"),
+}
+"""Attributes that content items say the same as, which the options retain with them."""
 
 _CLEANED = frozenset({"TEXT", "CODE", "TABLE"})
 _UNLISTED = Decision(Action.CLEAN_TEXT, "PS3.15 E.3.4: not in Table E.3.4-1")
@@ -88,7 +98,7 @@ def _refers_by_position(site: Site, tag: int) -> bool:
 
 def _item(site: Site, above: Above, tree: _Tree) -> Changes | Removed:
     walk, value_type = tree.walk, _text(site, _VALUE_TYPE)
-    decision = walk.resolver.structured(*_concept_name(site), value_type)
+    decision = _decided(*_concept_name(site), value_type, walk.resolver)
     value = _VALUES.get(value_type)
     if decision is not None and decision.action is Action.REMOVE:
         if not tree.by_position:
@@ -105,6 +115,18 @@ def _item(site: Site, above: Above, tree: _Tree) -> Changes | Removed:
     if value is not None and value in site.tags:
         _change_value(site, value, above, _decision(decision, value_type), walk, changes)
     return changes
+
+
+def _decided(code_value: str, scheme: str, value_type: str, resolver: Resolver) -> Decision | None:
+    """Return what happens to an item; what a rule has about the same attribute, it has about it."""
+    decision = resolver.structured(code_value, scheme, value_type)
+    attribute = _ATTRIBUTES.get((code_value, scheme))
+    if decision is None or decision.action is not Action.KEEP or attribute is None:
+        return decision
+    ruled = resolver.decide(Place(attribute, dictionary_vr(attribute)))
+    if ruled.rule is None or ruled.action is Action.KEEP:
+        return decision
+    return Decision(Action.REMOVE, f"{ruled.reason}, about {tag_text(attribute)}")
 
 
 def _decision(decision: Decision | None, value_type: str) -> Decision | None:

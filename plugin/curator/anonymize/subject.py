@@ -27,6 +27,13 @@ class Subject:
         Telephone numbers, addresses, e-mail.
     persons : tuple of str
         Names of physicians, operators, reviewers (PN).
+    surroundings : tuple of str
+        Where and with what the study was made: institution, department, station, serial number. Of
+        what the profile keeps, none.
+    ages : tuple of str
+        Of the patient (AS), unless the profile keeps it.
+    uids : tuple of str
+        Of the study, unless the profile keeps it.
     """
 
     key: str
@@ -35,3 +42,6 @@ class Subject:
     birth_dates: tuple[str, ...] = ()
     contacts: tuple[str, ...] = ()
     persons: tuple[str, ...] = ()
+    surroundings: tuple[str, ...] = ()
+    ages: tuple[str, ...] = ()
+    uids: tuple[str, ...] = ()

@@ -27,7 +27,7 @@ from curator.anonymize.report import Report
 from curator.anonymize.request import AnonymizeRequest
 from curator.anonymize.selection import Selector, Source
 from curator.anonymize.storing import Keeper
-from curator.errors import Conflict, CuratorError
+from curator.errors import Conflict, CoreError, CuratorError, ErrorCode
 from curator.gateway import Content, Gateway, Level
 from curator.jobs import Job, Phase
 from curator.models import Model, validate
@@ -188,6 +188,7 @@ class AnonymizeTask:
             "ParentResources": list(self._order.resources),
             "Profile": self._order.profile.name,
             "Version": self._order.profile.version,
+            "Key": self._order.profile.key,
             "InstancesCount": count,
             "FailedInstancesCount": 0,
         }
@@ -285,9 +286,20 @@ class AnonymizeTask:
             self._tools.keeper.check(target, made.result.dicom, made.source.instance)
             return
         self._tools.keeper.put(target, made.result.dicom, made.source.instance)
-        self._gateway.set_metadata(Level.INSTANCE, target, ANONYMIZED_FROM, made.source.instance)
+        self._say_origin(Level.INSTANCE, target, made.source.instance)
         for label in made.source.labels:
             self._gateway.add_label(Level.INSTANCE, target, label)
+
+    def _say_origin(self, level: Level, target: str, source: str) -> None:
+        """Say what a new resource was made from.
+
+        With ``CheckRevisions``, a server keeps what an earlier job, or run of this one, has said.
+        """
+        try:
+            self._gateway.set_metadata(level, target, ANONYMIZED_FROM, source)
+        except CoreError as error:
+            if error.core_code != ErrorCode.REVISION:
+                raise
 
     # Commit
 
@@ -371,7 +383,7 @@ class AnonymizeTask:
         """Say of a new resource what it was made from, and carry labels while that is there."""
         if not self._gateway.exists(parent.level, parent.target):
             return  # an earlier run has done it, and someone has deleted the result since
-        self._gateway.set_metadata(parent.level, parent.target, ANONYMIZED_FROM, parent.source)
+        self._say_origin(parent.level, parent.target, parent.source)
         if self._request.keep_labels:
             found = self._gateway.resource(parent.level, parent.source)
             for label in found.labels if found else ():

@@ -29,12 +29,20 @@ Newer editions may add some. Longer ones under that root are those of instances,
 ought not to have taken it.
 """
 
+_UIDS = re.compile(rb"[0-2](?:\.\d{1,39}){5,}(?:\\[0-2](?:\.\d{1,39}){5,})*[ \0]?")
+
+_LONGEST_FIELD = 1024
 _PADDING = b" \0"
 
 
 def is_well_known(uid: bytes) -> bool:
     """Tell whether a UID without padding is one of the standard's registry (PS3.6 A)."""
     return _OF_THE_STANDARD.fullmatch(uid) is not None
+
+
+def looks_like_uids(raw: bytes) -> bool:
+    """Tell whether a value field of unknown VR can be nothing but UIDs of instances."""
+    return len(raw) <= _LONGEST_FIELD and _UIDS.fullmatch(raw) is not None
 
 
 def mapped(uid: bytes, key: bytes) -> bytes:

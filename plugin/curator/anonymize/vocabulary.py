@@ -5,10 +5,10 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 
-from pydicom._dicom_dict import DicomDictionary
-from pydicom.sr._cid_dict import cid_concepts
+from pydicom.datadict import dictionary_description, keyword_dict
+from pydicom.sr.codedict import codes
 
-_ANATOMY = (4031, 244)
+_ANATOMY = ("cid4031", "cid244")
 """Context groups (PS3.16) of common anatomic regions and of laterality."""
 
 
@@ -52,19 +52,37 @@ CLINICAL = _set(
 )
 """Words of radiology in the languages of which PS3.6 and PS3.16 have none."""
 
+INSTITUTIONAL = _set(
+    "abteilung academic ambulanz cancer center centre centro children childrens city clinic "
+    "clinica clinical clinics clinique community county department dept diagnostic "
+    "gemeinschaftspraxis general health healthcare hopital hopitaux hospital hospitals imaging "
+    "institut institute instituto kliniek klinik kliniken klinikum krankenhaus medical medicine "
+    "national ospedale praxis private public radiologie radiologia radiology regional sante "
+    "service services spital state system trust uniklinik universitaire universitaria "
+    "universitario universitatsklinik universitatsklinikum university veterans ziekenhuis zentrum"
+)
+"""Words that institutions and their departments are called by everywhere."""
+
+EPONYMS = _set(
+    "addison alzheimer basedow bechterew boeck bowen crohn cushing dupuytren fabry forestier "
+    "gaucher hashimoto hodgkin hirschsprung huntington kahler kienbock koehler kohler ledderhose "
+    "meniere menetrier ollier ormond osgood osler paget parkinson perthes peyronie pick pott "
+    "recklinghausen scheuermann schlatter sudeck waldenstrom whipple wilson winiwarter"
+)
+"""Names of diseases that follow ``M.`` for Morbus."""
+
 
 def _words(text: str) -> Iterator[str]:
     return (word.lower() for word in re.findall(r"[A-Za-z][a-z]+|[A-Z]+(?![a-z])", text))
 
 
 def _of_the_standard() -> Iterator[str]:
-    for _, _, name, _, keyword in DicomDictionary.values():
-        yield from _words(name)
+    for keyword, tag in keyword_dict.items():
+        yield from _words(dictionary_description(tag))
         yield from _words(keyword)
     for cid in _ANATOMY:
-        for keywords in cid_concepts[cid].values():
-            for keyword in keywords:
-                yield from _words(keyword)
+        for keyword in getattr(codes, cid).dir():
+            yield from _words(keyword)
 
 
 VOCABULARY = frozenset(_of_the_standard()) | CLINICAL | PLACEHOLDERS | PARTICLES | TITLES

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from bisect import bisect_left
 from collections.abc import Collection, Iterable, Iterator, Sequence
 
 from curator.dicom.charset import DEFAULT_TERM, Charset, charset_of
@@ -48,20 +47,21 @@ class EncodedSite(Site):
         Levels above.
     """
 
-    __slots__ = ("data", "level")
+    __slots__ = ("_index", "data", "level")
 
     def __init__(self, data: bytes, level: Level, inherited: Charset, depth: int = 0) -> None:
         check_order(level)
         self.data, self.level, self.depth = data, level, depth
+        self._index = {tag: place for place, tag in enumerate(level.tags)}
         self.encoding = Encoding(level.explicit, self.own_charset(inherited))
 
     @property
     def tags(self) -> Collection[int]:
         """The tags that are present."""
-        return self.level.tags
+        return self._index
 
     def _span(self, tag: int) -> tuple[int, int]:
-        place = self.level.place(tag)
+        place = self._index[tag]
         return self.level.offsets[place], self.level.offsets[place + 1]
 
     def _header(self, tag: int) -> Header:
@@ -88,6 +88,11 @@ class EncodedSite(Site):
         """Return a present element as it stands, header included."""
         start, end = self._span(tag)
         return self.data[start:end]
+
+    def size(self, tag: int) -> int:
+        """Return how many bytes a present element takes, header included."""
+        start, end = self._span(tag)
+        return end - start
 
     def is_delimited(self, tag: int) -> bool:
         """Tell whether a present element has undefined length."""
@@ -118,8 +123,8 @@ class EncodedSite(Site):
             return
         start = level.offsets[0]
         for tag in without:
-            place = level.place(tag)
-            if level.has(tag, place):
+            place = self._index.get(tag)
+            if place is not None:
                 yield self.data, start, level.offsets[place]
                 start = level.offsets[place + 1]
         yield self.data, start, level.offsets[level.place(before)]
@@ -134,31 +139,30 @@ class EncodedSite(Site):
         chunks = {tag: self.encoded(tag) for tag in self.level.tags}
         return [joined(chunks, changes, self.encoding)]
 
-    def _ranges(self, changes: Changes) -> Iterator[bytes | memoryview]:
-        view, level = memoryview(self.data), self.level
-        tags, offsets = level.tags, level.offsets
-        copied, count = offsets[0], len(tags)
-        for place, tag in self._places(changes):
-            start = offsets[place]
+    def _ranges(self, changes: Changes) -> list[bytes | memoryview]:
+        view, offsets, index = memoryview(self.data), self.level.offsets, self._index
+        ranges: list[bytes | memoryview] = []
+        copied = offsets[0]
+        for tag in self._in_place(changes):
+            place = index.get(tag)
+            if place is None:
+                start = after = offsets[self.level.place(tag)]
+            else:
+                start, after = offsets[place], offsets[place + 1]
             if start > copied:
-                yield view[copied:start]
+                ranges.append(view[copied:start])
             if new := changes[tag]:
-                yield new
-            present = place < count and tags[place] == tag
-            copied = offsets[place + 1] if present else start
-        yield view[copied : level.end]
+                ranges.append(new)
+            copied = after
+        ranges.append(view[copied : self.level.end])
+        return ranges
 
-    def _places(self, changes: Changes) -> list[tuple[int, int]]:
-        """Return where tags are or would have to be inserted, ascending, with the tags."""
+    def _in_place(self, changes: Changes) -> list[int]:
+        """Return tags in the order of where they are, or would have to be inserted."""
         level = self.level
-        if not level.ordered:
-            return sorted((level.place(tag), tag) for tag in changes)
-        places: list[tuple[int, int]] = []
-        place = 0
-        for tag in sorted(changes):
-            place = bisect_left(level.tags, tag, place)
-            places.append((place, tag))
-        return places
+        if level.ordered:
+            return sorted(changes)
+        return sorted(changes, key=lambda tag: (level.place(tag), tag))
 
 
 def opened(data: bytes, default_charset: str = DEFAULT_TERM) -> Instance:

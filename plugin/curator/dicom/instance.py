@@ -96,6 +96,13 @@ class Instance:
             return b"".join([head, *self.site.pieces(changes)])
         return head + packed(self.site.assembled(changes))
 
+    def unchanged_end(self, changes: Changes, tags: Collection[int]) -> int:
+        """Return how many bytes at the end are an element of `tags` that stays as it is.
+
+        Zero where the end is compressed with the rest of the data set.
+        """
+        return self.site.unchanged_end(changes, tags) if self.packed is _as_it_is else 0
+
     def _raw_syntax(self, uid: str) -> bytes:
         encoding = self.site.encoding
         if not encoding.explicit or encoding.order != "<" or uid in _ENCODED_OTHERWISE:

@@ -92,6 +92,17 @@ class Site(ABC):
             Encoded bytes with start and end: what is large is not copied to be looked through.
         """
 
+    def size(self, tag: int) -> int:
+        """Return how many bytes a present element takes, header included."""
+        return len(self.encoded(tag))
+
+    def unchanged_end(self, changes: Changes, tags: Collection[int]) -> int:
+        """Return how many bytes at the end are an element of `tags` that stays as it is."""
+        last = [0, *self.tags][-1]
+        if last not in tags or max(changes, default=0) >= last:
+            return 0
+        return self.size(last)
+
     def assembled(self, changes: Changes) -> bytes:
         """Return the content of the level with `changes` applied."""
         return b"".join(self.pieces(changes))

@@ -67,10 +67,6 @@ class Level(NamedTuple):
             return self.tags.index(tag)
         return next((place for place, other in enumerate(self.tags) if other > tag), len(self.tags))
 
-    def has(self, tag: int, place: int) -> bool:
-        """Tell whether `tag` stands at the place that :meth:`place` gave."""
-        return place < len(self.tags) and self.tags[place] == tag
-
 
 @dataclass(frozen=True, slots=True)
 class Header:

@@ -8,6 +8,7 @@ from typing import Any
 
 from curator.access import Access
 from curator.anonymize.anonymizers import anonymize_service
+from curator.anonymize.keyfile import VARIABLE
 from curator.anonymize.reidentify import Reidentifier
 from curator.anonymize.request import AnonymizeRequest
 from curator.anonymize.rest import AnonymizeApi
@@ -20,7 +21,8 @@ from curator.store import Row, Store
 from curator.web import Request, Response, dispatch
 from unit.reshape.memory import MemoryOrthanc
 
-KEY = {"CURATOR_KEY": "0123456789abcdef" * 4}
+KEY = "0123456789abcdef" * 4
+NEWER_KEY = "fedcba9876543210" * 4
 
 #: Refuses every accession number but that of the factory.
 PICKY: dict[str, Any] = {
@@ -40,12 +42,13 @@ class AnonymizeServer:
         threads: int = 1,
         cache: int = 0,
         reidentify_key: bytes | None = None,
+        keys: str = KEY,
     ) -> None:
         self.orthanc = orthanc
         self.store = store
         self.gateway = Gateway(orthanc)
         self.access = Access(self.gateway, threads, "ISO_IR 100", cache)
-        anonymization = prepare(Settings(), {}, Path(), KEY, store)
+        anonymization = prepare(Settings(), {}, Path(), {VARIABLE: keys}, store)
         self.mappings = anonymization.mappings
         self.service = anonymize_service(self.access, store, anonymization)
         self.engine = JobEngine(

@@ -3,17 +3,11 @@
 from __future__ import annotations
 
 from concurrent.futures import ThreadPoolExecutor
-from datetime import UTC, datetime
 from io import BytesIO
 from typing import Any
 
 import pydicom
 import pytest
-from cryptography import x509
-from cryptography.hazmat.primitives import hashes
-from cryptography.hazmat.primitives.asymmetric import rsa
-from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
-from cryptography.x509.oid import NameOID
 from pydicom.dataelem import DataElement
 from pydicom.dataset import Dataset
 
@@ -36,6 +30,7 @@ from curator.dicom.filemeta import read_file_meta
 from curator.dicom.structure import ALL_VRS
 from curator.dicom.tags import PIXEL_DATA, parse_path
 from factory import Private, make_instance, uid
+from keypair import certificate, key_and_certificate
 from unit.anonymize.planted import (
     FAMILY,
     KEY,
@@ -311,6 +306,16 @@ class TestResidual:
         assert "ConvolutionKernel" in result.warnings[0]
         assert PATIENT_ID not in result.warnings[0]
 
+    @pytest.mark.parametrize("transfer_syntax", SYNTAXES)
+    @pytest.mark.parametrize("group", [0x0029, 0x7FE1], ids=["before pixels", "behind pixels"])
+    def test_a_hit_is_found_wherever_it_stands(self, group, transfer_syntax):
+        rules = [{"Tag": f'({group:04X},"KEPT BY RULE",01)', "Action": "Keep"}]
+        kept = Private(group, "KEPT BY RULE", 0x01, "LO", PATIENT_ID)
+        data = make_instance(transfer_syntax=transfer_syntax, PatientID=PATIENT_ID, private=[kept])
+        with pytest.raises(ResidualIdentifiers) as refused:
+            anonymizer(Rules=rules).anonymize(data)
+        assert f"{group:04X},1001" in str(refused.value)
+
     def test_what_a_rule_keeps_by_name_is_no_hit(self):
         rules = [{"Tag": "AccessionNumber", "Action": "Keep"}]
         data = apply(self.DATA, Edits({parse_path("AccessionNumber"): Replace("ACX9981234")}))
@@ -512,7 +517,6 @@ class TestPixels:
 
 class TestEncryption:
     def test_brings_the_originals_back_to_who_has_the_key(self):
-        certificate, private_key = recipient()
         nested = [{"ReferencedSOPInstanceUID": "1.2.3"}]
         data = make_instance(
             PatientName=NAME,
@@ -525,13 +529,13 @@ class TestEncryption:
             for keyword in ("PatientName", "PatientID", "PatientBirthDate", "StudyDate")
         ]
         rules.append({"Tag": "ReferencedSOPInstanceUID", "Action": "Encrypt"})
-        result = anonymizer(Rules=rules, Recipients=[certificate]).anonymize(data)
+        result = anonymizer(Rules=rules, Recipients=[certificate()]).anonymize(data)
         assert secrets_in(result.dicom) == []
         after = dataset(result.dicom)
         assert after.PatientID == anonymized(data).PatientID
         assert after.StudyDate == ""
         assert result.counts[Action.ENCRYPT, "PatientID"] == 1
-        back = dataset(reidentified(result.dicom, private_key))
+        back = dataset(reidentified(result.dicom, key_and_certificate()))
         before = dataset(data)
         for keyword in ("PatientName", "PatientID", "PatientBirthDate", "StudyDate"):
             assert back[keyword] == before[keyword]
@@ -539,25 +543,12 @@ class TestEncryption:
         assert back.PatientIdentityRemoved == "NO"
 
     def test_keeps_what_others_have_encrypted(self):
-        (certificate, private_key), (other, _) = recipient(), recipient()
         rules = [{"Tag": "PatientName", "Action": "Encrypt"}]
         data = make_instance(PatientName=NAME)
-        once = anonymizer(Rules=rules, Recipients=[certificate]).anonymize(data).dicom
-        twice = anonymizer(Rules=rules, Recipients=[other]).anonymize(once).dicom
+        once = anonymizer(Rules=rules, Recipients=[certificate("one")]).anonymize(data).dicom
+        twice = anonymizer(Rules=rules, Recipients=[certificate("other")]).anonymize(once).dicom
         assert len(dataset(twice).EncryptedAttributesSequence) == 2
-        assert dataset(reidentified(twice, private_key)).PatientName == NAME
-
-
-def recipient() -> tuple[str, bytes]:
-    """Return a certificate, and the private key together with it."""
-    key = rsa.generate_private_key(public_exponent=65537, key_size=2048)
-    name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "recipient")])
-    builder = x509.CertificateBuilder(name, name, key.public_key(), x509.random_serial_number())
-    start = datetime(2024, 1, 1, tzinfo=UTC)
-    builder = builder.not_valid_before(start).not_valid_after(start.replace(year=2034))
-    certificate = builder.sign(key, hashes.SHA256()).public_bytes(Encoding.PEM)
-    pem = key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
-    return certificate.decode("ascii"), pem + certificate
+        assert dataset(reidentified(twice, key_and_certificate("one"))).PatientName == NAME
 
 
 def test_several_threads_share_one_anonymizer():

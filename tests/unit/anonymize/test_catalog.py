@@ -23,18 +23,6 @@ PATIENT_COMMENTS = 0x00104000
 KEEPS_COMMENTS = {"Rules": [{"Tag": "PatientComments", "Action": "Keep"}]}
 
 
-@pytest.fixture
-def url(tmp_path):
-    return f"sqlite:///{tmp_path / 'curator.db'}"
-
-
-@pytest.fixture
-def store(url):
-    store = Store(url)
-    yield store
-    store.close()
-
-
 def make(store, configured=(), users=(), tables=None) -> Catalog:
     problems: list[str] = []
     reader = Reader(tables or {})
@@ -308,3 +296,11 @@ def test_versions_put_at_once_leave_one_in_use_and_all_to_read(url):
     assert catalogs[0].get("trial")[0] == catalogs[1].get("trial")[0]
     for store in stores:
         store.close()
+
+
+def test_a_profile_in_a_request_is_no_longer_than_one_in_a_file(store):
+    catalog = make(store)
+    made = catalog.parse({"Name": "a", "Description": "x" * 1000})
+    assert made.description == "x" * 1000
+    with pytest.raises(BadRequest, match=r"^\$\.Profile: has more than"):
+        catalog.parse({"Name": "a", "Description": "x" * 2_000_000})

@@ -2,6 +2,7 @@
 
 import pytest
 
+from curator import __version__
 from curator.anonymize import tables
 from curator.anonymize.conformance import statement
 from curator.anonymize.profile import Option, Profile
@@ -59,7 +60,15 @@ def test_it_names_rules_that_deviate_and_their_direction():
             {"Options": ["RetainLongitudinalModifiedDates"], "Dates": {"RangeDays": [-9, 9]}},
             "from -9 to 9",
         ),
+        ({"Rules": [{"Tag": "StudyDate", "Action": "ShiftDate"}]}, "(0028,0303): MODIFIED"),
+        ({"Options": ["RetainLongitudinalFullDates"]}, "such as the birth date"),
+        ({"Options": ["RetainLongitudinalModifiedDates"]}, "such as the birth date"),
         ({"Residual": "Report"}, "findings are reported"),
+        ({}, "pixels and documents are not searched"),
+        ({}, "hold no encrypted originals"),
+        ({}, "whoever has the key"),
+        ({}, "text that is burned in stays"),
+        ({}, f"by Curator {__version__}"),
         ({"Mapping": True}, "keeps which Patient ID became which"),
         ({"Options": ["CleanPixelData"]}, "are refused where no rule covers them"),
         ({"OptionsMeet": "Permissive"}, "the more permissive wins"),
@@ -87,3 +96,12 @@ def test_tables_of_originals_are_not_in_it():
     rules = [{"Tag": "PatientID", "Action": "Lookup", "Table": "map"}]
     originals = {"map": {"hidden1": "hidden2"}}
     assert "hidden" not in written({"Rules": rules, "Tables": originals})
+
+
+def test_every_action_that_it_names_is_explained():
+    """Who reads it knows the codes of the standard, not the words of Curator."""
+    for name in ("basic", "research-pixels"):
+        text = statement(shipped()[name], Resolver(shipped()[name], tables.load()))
+        table = text[text.index("| Attribute |") :].splitlines()[2:]
+        named = {word for line in table for word in line.split(" | ")[3].split("/")}
+        assert [word for word in sorted(named) if f"- {word}: " not in text] == []

@@ -6,7 +6,7 @@ import threading
 
 import pytest
 
-from curator.anonymize.keyfile import KeyFileError, keyring, master_key, private_key
+from curator.anonymize.keyfile import KeyFileError, keyring, private_key
 from curator.anonymize.keys import derived
 
 SECRET, OLDER = "0123456789abcdef" * 4, "fedcba9876543210" * 4
@@ -23,9 +23,14 @@ def written(path, text, mode=0o600):
     return path
 
 
+def master_key(*args) -> bytes:
+    """Return the key that is in use."""
+    return keyring(*args).masters[-1]
+
+
 def refused(*args) -> str:
     with pytest.raises(KeyFileError) as refusal:
-        master_key(*args)
+        keyring(*args)
     assert SECRET not in str(refusal.value)
     return str(refusal.value)
 

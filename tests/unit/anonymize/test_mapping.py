@@ -12,13 +12,6 @@ from curator.anonymize.mapping import Mappings, as_csv
 from curator.store import Store
 
 
-@pytest.fixture
-def store(tmp_path):
-    store = Store(f"sqlite:///{tmp_path / 'curator.db'}")
-    yield store
-    store.close()
-
-
 def read(text: str) -> list[tuple[str, str]]:
     """Read an export as the README tells programs to."""
     header, *rows = csv.reader(io.StringIO(text, newline=""))

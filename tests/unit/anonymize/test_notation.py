@@ -78,3 +78,11 @@ def test_any_text_is_read_or_refused(text, suffix):
     except ValueError:
         return
     json.dumps(found, allow_nan=False)
+
+
+@pytest.mark.parametrize("suffix", [".json", ".yaml"])
+def test_a_number_of_too_many_digits_is_refused(suffix):
+    number = int("1234567890" * 3)
+    assert from_text(f'{{"a": {number}}}', suffix) == {"a": number}
+    with pytest.raises(ValueError, match=r"^has a number of too many digits$"):
+        from_text('{"a": ' + "1" * 5000 + "}", suffix)

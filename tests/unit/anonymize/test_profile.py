@@ -11,7 +11,7 @@ from curator.anonymize.decision import Action
 from curator.anonymize.profile import Option, OptionsMeet, Profile, Residual
 from curator.conditions import Condition
 from curator.models import InvalidModel, validate
-from unit.anonymize.recipients import certificate
+from keypair import certificate
 
 DESIGN = {
     "Name": "trial-ct",

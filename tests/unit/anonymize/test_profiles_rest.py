@@ -59,13 +59,6 @@ class Server:
 
 
 @pytest.fixture
-def store(tmp_path):
-    store = Store(f"sqlite:///{tmp_path / 'curator.db'}")
-    yield store
-    store.close()
-
-
-@pytest.fixture
 def server(store):
     return Server(store)
 

@@ -17,7 +17,7 @@ from curator.anonymize.profile import Option, Profile
 from curator.anonymize.resolve import Resolver
 from curator.dicom.tags import dictionary_vr
 from curator.models import validate
-from unit.anonymize.recipients import certificate
+from keypair import certificate
 
 STANDARD = tables.load()
 DATA = Path(tables.__file__).parent / "data"
@@ -594,7 +594,7 @@ def test_the_resolved_table_has_every_row_and_every_rule():
     )
     subject = resolver("RetainSafePrivate", "CleanStructuredContent", rules=rules)
     rows = subject.table()
-    assert len(rows) == 657 + 3 + 6 + 479 + 214
+    assert len(rows) == 657 + 3 + 7 + 479 + 214
     by_tag = {row["Tag"]: row for row in rows}
     assert by_tag["(0010,0020)"] == {
         "Tag": "(0010,0020)",

@@ -2,25 +2,12 @@
 
 import threading
 
-import pytest
 from sqlalchemy import select
 
 from curator.anonymize.sequential import Sequential
 from curator.store import Store, pseudonyms
 
 KEY = b"k" * 32
-
-
-@pytest.fixture
-def url(tmp_path):
-    return f"sqlite:///{tmp_path / 'curator.db'}"
-
-
-@pytest.fixture
-def store(url):
-    store = Store(url)
-    yield store
-    store.close()
 
 
 def test_patients_are_counted_in_the_order_in_which_they_come(store):

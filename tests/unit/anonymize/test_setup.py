@@ -7,7 +7,7 @@ import pytest
 
 from curator.anonymize.setup import Anonymization, prepare
 from curator.config import ConfigurationError, load
-from curator.errors import Conflict
+from curator.errors import BadRequest, Conflict
 from curator.jobs import State
 from curator.store import Store
 from unit.test_store import row
@@ -65,6 +65,19 @@ def test_without_settings_there_are_the_shipped_profiles_and_a_new_key(site):
     assert site.prepare().keyring.current == found.keyring.current
 
 
+def test_a_new_key_is_told_by_its_identifier_once(site, caplog):
+    identifier = site.prepare().keys.identifier
+    (record,) = caplog.records
+    assert identifier in record.message
+    assert str(site.key) in record.message
+    site.prepare()
+    site.environ["CURATOR_KEY"] = SECRET
+    site.key.unlink()
+    site.prepare()
+    assert len(caplog.records) == 1
+    assert site.key.exists() is False
+
+
 def test_the_key_is_where_the_configuration_says(site):
     site.write("my.key", f"{SECRET}\n")
     named = site.prepare(KeyFile="my.key").keyring.current
@@ -119,6 +132,27 @@ def test_all_problems_are_in_one_message(site):
         ]
     )
     assert "PRIVATE" not in "\n".join(problems)
+
+
+def test_a_profile_may_name_any_key_of_the_key_file_and_no_other(site):
+    newer = SECRET[::-1]
+    site.write("my.key", f"{SECRET}\n")
+    old = site.prepare(KeyFile="my.key").keys.identifier
+    site.write("my.key", f"{SECRET}\n{newer}\n")
+    found = site.prepare(KeyFile="my.key", Profiles=[{"Name": "a", "Key": old}])
+    assert found.keys.identifier != old
+    assert found.catalog.get("a")[0].key == old
+    assert found.catalog.put("b", {"Key": old}, "").profile.key == old
+    for unknown in ("00000000", "nothing"):
+        with pytest.raises(BadRequest, match=r"\$\.Key: "):
+            found.catalog.put("c", {"Key": unknown}, "")
+        with pytest.raises(BadRequest, match=r"\$\.Profile\.Key: "):
+            found.catalog.parse({"Name": "c", "Key": unknown})
+    site.write("my.key", f"{newer}\n")
+    (problem,) = site.problems(KeyFile="my.key", Profiles=[{"Name": "a", "Key": old}])
+    assert problem == f'$.Curator.Profiles[0].Key: the key file has no key "{old}"'
+    with pytest.raises(Conflict, match=old):
+        site.prepare(KeyFile="my.key").catalog.get("b")
 
 
 def test_a_key_file_that_is_empty_is_refused(site):

@@ -11,7 +11,7 @@ from curator.jobs import Phase
 from curator.journal import DICOM
 from curator.store import Store, anonymized_instances
 from factory import ct_series, make_instance, mr_series
-from unit.anonymize.serving import AnonymizeServer
+from unit.anonymize.serving import KEY, NEWER_KEY, PICKY, AnonymizeServer
 from unit.reshape.memory import MemoryOrthanc, Steps
 from unit.reshape.worlds import World
 
@@ -357,6 +357,64 @@ def test_a_full_disk_leaves_nothing_and_the_work_is_done_once_there_is_room(tmp_
         assert server.engine.describe(job["ID"])["State"] == "Success"
         assert world.orthanc.state() == after
         world.store.close()
+
+
+# The key changes
+
+
+ROTATED = f"{KEY}\n{NEWER_KEY}"
+
+
+def test_a_job_goes_on_with_the_key_it_began_with(tmp_path):
+    world, snapshots, _, after = recorded(tmp_path)
+    for number, snapshot in enumerate(snapshots[::3]):
+        world.restore(snapshot)
+        server = AnonymizeServer(world.orthanc, world.store, keys=ROTATED)
+        if not server.store.jobs():
+            continue
+        server.work()
+        (job,) = server.engine.describe_all()
+        assert job["State"] == "Success"
+        assert world.orthanc.state() == after, f"after step {3 * number}"
+
+
+def test_a_job_whose_key_is_gone_leaves_nothing(tmp_path):
+    world, snapshots, before, _ = recorded(tmp_path)
+    writing = [one for one in snapshots if one.phases == [Phase.WRITING]]
+    for number, snapshot in enumerate(writing[::3]):
+        world.restore(snapshot)
+        server = AnonymizeServer(world.orthanc, world.store, keys=NEWER_KEY)
+        server.work()
+        (job,) = server.engine.describe_all()
+        assert (job["State"], job["ErrorCode"]) == ("Failure", Conflict.code)
+        assert "has no key" in job["ErrorDetails"]
+        assert KEY not in job["ErrorDetails"]
+        assert world.orthanc.state() == before, f"after step {3 * number}"
+        assert server.unfinished() == []
+
+
+def test_what_is_committed_is_finished_without_its_key(tmp_path):
+    world, snapshots, _, after = recorded(tmp_path, KeepSource=False)
+    committed = [one for one in snapshots if one.phases == [Phase.COMMITTED]]
+    assert committed
+    for snapshot in committed:
+        world.restore(snapshot)
+        server = AnonymizeServer(world.orthanc, world.store, keys=NEWER_KEY)
+        server.work()
+        assert server.engine.describe_all()[0]["State"] == "Success"
+        assert world.orthanc.state() == after
+
+
+def test_a_profile_that_names_its_key_keeps_its_pseudonyms(world):
+    study = study_of(world.orthanc)
+    first = AnonymizeServer(world.orthanc, world.store).run(study)["Content"]
+    rotated = AnonymizeServer(world.orthanc, world.store, keys=ROTATED)
+    named = {"Profile": {**PICKY, "Key": first["Key"]}}
+    assert rotated.run(study, **named)["Content"] == first
+    other = rotated.run(study)["Content"]
+    assert other["Key"] != first["Key"]
+    assert other["PatientID"] != first["PatientID"]
+    assert other["ID"] != first["ID"]
 
 
 def test_a_server_that_damages_what_it_stores_gets_nothing(world):

@@ -27,6 +27,9 @@ SUBJECT = Subject(
     birth_dates=("19700203",),
     contacts=("+49 170 1234567", "Musterstr. 5, 12345 Berlin", "h.mueller@example.org"),
     persons=("van der Berg^Anna", "Li^Wu", "Smith^J", "Wu^Xiaoming"),
+    surroundings=("Klinikum Steglitz, Charité Berlin", "Nuclear Medicine", "CTSKYRA07"),
+    ages=("067Y",),
+    uids=("1.3.6.1.4.1.99999.77.2",),
 )
 NOBODY = Subject(key="")
 
@@ -63,6 +66,13 @@ STAYS = (
     "Multi-Phase Liver 4 phases 35s/70s/180s",
     "Head First Supine",
     "C-arm, 2 projections",
+    "Nuclear Medicine: bone scan, 5 year follow up",
+    "Y-90 SIRT, 90Y microspheres, 95 kg, 120 kV",
+    "M. Crohn, Morbus Basedow, Mr spectroscopy, M. Parkinson",
+    "T10/T11 disc, L5-S1, series 4, image 123, Se:3/Im:45",
+    "Z-score -2.5, SUVmax 12.345, PI-RADS 4, ICD C34.1",
+    "University of Wisconsin solution, hospital acquired pneumonia",
+    "performed by CT guidance, reviewed by AI",
 )
 
 GOES = {
@@ -120,6 +130,29 @@ GOES = {
     "P0012345 chest": "chest",
     "Hans": "",
     "19700203": "",
+    "YAMADA TARO chest": "chest",
+    "u Lüdenscheidta, kolano": "u, kolano",  # declined
+    "Müller-Lu\u0308denscheidt chest": "chest",
+    "Mül\u00adler chest": "chest",
+    "at KLINIKUM STEGLITZ, Charite": "at",
+    "done on ctskyra07": "done on",
+    "67-year-old with cough": "with cough",
+    "67 y/o with cough": "with cough",
+    "067Y with cough": "with cough",
+    "67-jähriger Patient": "Patient",
+    "âgée de 67 ans, toux": "toux",
+    "93 y/o with cough": "with cough",
+    "homme de 95 ans, toux": "toux",
+    "92 jähriger Patient": "Patient",
+    "see 1.3.6.1.4.1.99999.77.2 chest": "see chest",
+    "see 1.2.276.0.7230010.3.1.2.8323329.4711 chest": "see chest",
+    "Befunder: Dr. med. Max Mustermann": "Befunder",
+    "signed electronically by Karen O'Neil": "signed electronically by",
+    "Karen Miller, MD": "MD",
+    "NHS No 943 476 5919 chest": "chest",
+    "Case no: AB-12/3456 chest": "chest",
+    "compared to 2019-03": "compared to",
+    "born in 1931": "",
 }
 
 

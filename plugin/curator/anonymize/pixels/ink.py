@@ -20,6 +20,12 @@ _AROUND: Final = 31
 _LEAST: Final = 20
 """Levels that ink differs from its background at least."""
 
+_LEAST_IN_SQUARE: Final = 3
+"""Pixels of ink in a square of three by three: fewer are noise, or the end of a stroke."""
+
+_ENDS: Final = 2
+"""Pixels of ink at the end of a stroke that may stand alone."""
+
 _DEVIATIONS: Final = 1.2
 """How far ink stands out from what is around it, in standard deviations."""
 
@@ -65,7 +71,28 @@ def _ink(gray: Gray) -> Gray:
     mean = _mean(strokes)
     deviation = np.sqrt(np.maximum(_mean(strokes * strokes) - mean * mean, 0))
     ink = strokes > np.maximum(_LEAST, mean + _DEVIATIONS * deviation)
-    return np.where(ink, 0, 255).astype(np.uint8)
+    return np.where(_without_specks(ink), 0, 255).astype(np.uint8)
+
+
+def _without_specks(ink: NDArray[np.bool_]) -> NDArray[np.bool_]:
+    """Return ink without dots of noise, among which Tesseract loses the letters."""
+    kept = ink & (_in_square(ink) >= _LEAST_IN_SQUARE)
+    for _ in range(_ENDS):
+        kept = ink & (_in_square(kept) > 0)
+    return kept
+
+
+def _in_square(ink: NDArray[np.bool_]) -> NDArray[np.uint8]:
+    """Return how much ink is in the square of three by three pixels around each pixel."""
+    counts: NDArray[np.uint8] = ink.astype(np.uint8)
+    for axis in (0, 1):
+        margins = [(0, 0), (0, 0)]
+        margins[axis] = (1, 1)
+        padded = np.pad(counts, margins)
+        size = counts.shape[axis]
+        first, *others = (padded.take(range(start, start + size), axis) for start in range(3))
+        counts = first + others[0] + others[1]
+    return counts
 
 
 def _eroded_and_dilated(gray: Gray) -> Gray:

@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 from urllib.parse import quote
 
+from curator.dicom.tags import AnyTag, parse_tag, tag_text
 from curator.errors import Conflict, CoreError, CuratorError, ErrorCode
 from curator.sdk import Sdk
 
@@ -251,6 +252,12 @@ class Gateway:
         )
         return [_resource(level, item) for item in found]
 
+    def one_instance(self, ancestor: Resource) -> str | None:
+        """Return an instance below a patient, study or series; None where there is none."""
+        body = {"Level": Level.INSTANCE, "Query": {}, "Expand": False, "Limit": 1}
+        found = self.post_json("/tools/find", {**body, **_below(ancestor)})
+        return str(found[0]) if found else None
+
     def lookup(self, orthanc_ids: Iterable[str]) -> list[Resource]:
         """Read patients, studies, series and instances, each once; pass over unknown ones."""
         wanted = list(dict.fromkeys(orthanc_ids))
@@ -423,6 +430,18 @@ class Gateway:
         """Read ``/system``."""
         system: dict[str, Json] = self.get_json("/system")
         return system
+
+    def main_dicom_tags(self, level: Level) -> dict[str, AnyTag]:
+        """Return the tags that the index has of a level, by keyword."""
+        return self._main_dicom_tags.get(level, {})
+
+    @cached_property
+    def _main_dicom_tags(self) -> dict[str, dict[str, AnyTag]]:
+        listed = self.system().get("MainDicomTags", {})
+        return {
+            level: {tag_text(tag): tag for tag in map(parse_tag, text.split(";"))}
+            for level, text in listed.items()
+        }
 
     def changes(self, since: int, limit: int) -> dict[str, Json]:
         """Read a page of the change log (``Changes``, ``Done``, ``Last``)."""

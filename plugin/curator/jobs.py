@@ -616,9 +616,10 @@ class JobEngine:
             if goes_on:
                 self._push(job.row, control)
             elif state in FINISHED:
-                self._release(job.id, error, job.content)
                 self._store.forget_jobs(FINISHED, self._history_size)
-            self._publish(self.counts())
+            self._publish(self.counts())  # who waits for the job finds it told
+            if state in FINISHED:
+                self._release(job.id, error, job.content)
 
     def _release(
         self, job_id: str, error: CuratorError | None, content: dict[str, Any] | None = None

@@ -160,6 +160,7 @@ SHELL = (
     "curator.reshape.operation",
     "curator.reshape.operations",
     "curator.reshape.overwrite",
+    "curator.reshape.refresh",
     "curator.reshape.rest",
     "curator.reshape.sources",
     "curator.reshape.undo",

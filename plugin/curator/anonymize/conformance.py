@@ -46,8 +46,10 @@ def statement(profile: Profile, resolver: Resolver) -> str:
     lines = [
         f"# De-identification conformance statement: {_cell(profile.name)}",
         "",
-        f"Version {_cell(profile.version)} of the profile, on DICOM PS3.15 {profile.edition}, "
-        f"annex E, carried out by Curator {__version__}.",
+        (
+            f"Version {_cell(profile.version)} of the profile, on DICOM PS3.15 {profile.edition}, "
+            f"annex E, carried out by Curator {__version__}."
+        ),
     ]
     if profile.description:
         lines += ["", _cell(profile.description)]

@@ -37,6 +37,7 @@ from curator.reshape.files import FileCache
 from curator.reshape.modules import SERIES_LEVEL, STUDY_LEVEL
 from curator.reshape.overwrite import Overwriter, Rewrite
 from curator.reshape.plan import Dropped, Edits, Kind, Plan, PlannedInstance, PlannedSeries
+from curator.reshape.refresh import refresh
 from curator.reshape.rewriting import Rewriter
 from curator.storing import NotStored, check_stored, store
 
@@ -388,11 +389,10 @@ class Applier:
             or any(_of_parents(one.edits) for one in series.instances)
         ]
         for level, orthanc_id in sorted({*_parents(changed), *_left(plan)}):
-            if self._gateway.exists(level, orthanc_id):
-                try:
-                    self._gateway.reconstruct(level, orthanc_id)
-                except CoreError as error:  # the instance that it would read is damaged
-                    _warn(job, f"{level} {orthanc_id} was not reconstructed: {error.message}")
+            try:
+                refresh(self._access, level, orthanc_id)
+            except CoreError as error:  # the instance that it would read is damaged
+                _warn(job, f"{level} {orthanc_id} was not reconstructed: {error.message}")
 
 
 def _of_parents(edits: Edits) -> bool:

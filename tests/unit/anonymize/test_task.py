@@ -1,6 +1,6 @@
 """Wherever an anonymization stops: no half of it stays, and nothing that was there is lost."""
 
-from pathlib import Path
+from collections.abc import Callable, Iterator
 
 import pytest
 from sqlalchemy import select
@@ -35,8 +35,22 @@ def study_of(server: MemoryOrthanc) -> str:
 
 
 @pytest.fixture
-def world(tmp_path) -> World:
-    return World(tmp_path, orthanc(Steps()))
+def worlds(tmp_path) -> Iterator[Callable[[], World]]:
+    """Return a function that makes worlds, which end with the test."""
+    made: list[World] = []
+
+    def make() -> World:
+        made.append(World(tmp_path, orthanc(Steps())))
+        return made[-1]
+
+    yield make
+    for world in made:
+        world.store.close()
+
+
+@pytest.fixture
+def world(worlds) -> World:
+    return worlds()
 
 
 @pytest.fixture
@@ -174,8 +188,8 @@ def test_an_unreadable_instance_is_refused_by_name(world):
 
 
 @pytest.mark.parametrize("overwrites", [True, False])
-def test_a_second_run_finds_everything_and_changes_nothing(tmp_path, overwrites):
-    world = World(tmp_path, orthanc(Steps()))
+def test_a_second_run_finds_everything_and_changes_nothing(worlds, overwrites):
+    world = worlds()
     world.orthanc.overwrites = overwrites
     server = AnonymizeServer(world.orthanc, world.store)
     study = study_of(world.orthanc)
@@ -188,8 +202,8 @@ def test_a_second_run_finds_everything_and_changes_nothing(tmp_path, overwrites)
 
 
 @pytest.mark.parametrize("overwrites", [True, False])
-def test_what_is_stored_with_another_content_is_never_replaced(tmp_path, overwrites):
-    world = World(tmp_path, orthanc(Steps()))
+def test_what_is_stored_with_another_content_is_never_replaced(worlds, overwrites):
+    world = worlds()
     world.orthanc.overwrites = overwrites
     server = AnonymizeServer(world.orthanc, world.store)
     study = study_of(world.orthanc)
@@ -286,9 +300,9 @@ def test_jobs_on_the_same_study_exclude_each_other(server):
 # Crashes
 
 
-def recorded(tmp_path: Path, **body: object) -> tuple[World, list, dict, dict]:
+def recorded(worlds: Callable[[], World], **body: object) -> tuple[World, list, dict, dict]:
     """Anonymize to the end; return the states on the way, what was before, and what is after."""
-    world = World(tmp_path, orthanc(Steps()))
+    world = worlds()
     before = world.orthanc.state()
     snapshots = [world.snapshot()]
     world.steps.watch = lambda: snapshots.append(world.snapshot())
@@ -303,8 +317,8 @@ BODIES = [{}, {"KeepSource": False, "KeepLabels": True}]
 
 
 @pytest.mark.parametrize("body", BODIES, ids=str)
-def test_a_start_after_a_crash_finishes_the_work(tmp_path, body):
-    world, snapshots, _, after = recorded(tmp_path, **body)
+def test_a_start_after_a_crash_finishes_the_work(worlds, body):
+    world, snapshots, _, after = recorded(worlds, **body)
     resumed = 0
     for number, snapshot in enumerate(snapshots):
         world.restore(snapshot)
@@ -323,8 +337,8 @@ def test_a_start_after_a_crash_finishes_the_work(tmp_path, body):
 
 
 @pytest.mark.parametrize("body", BODIES, ids=str)
-def test_what_is_canceled_after_a_crash_leaves_nothing(tmp_path, body):
-    world, snapshots, before, _ = recorded(tmp_path, **body)
+def test_what_is_canceled_after_a_crash_leaves_nothing(worlds, body):
+    world, snapshots, before, _ = recorded(worlds, **body)
     writing = [one for one in snapshots if one.phases == [Phase.WRITING]]
     assert len(writing) > 10
     for number, snapshot in enumerate(writing):
@@ -340,10 +354,10 @@ def test_what_is_canceled_after_a_crash_leaves_nothing(tmp_path, body):
 
 @pytest.mark.parametrize("body", BODIES, ids=str)
 @pytest.mark.parametrize("cache", [0, 1 << 30])
-def test_a_full_disk_leaves_nothing_and_the_work_is_done_once_there_is_room(tmp_path, body, cache):
-    *_, after = recorded(tmp_path, **body)
+def test_a_full_disk_leaves_nothing_and_the_work_is_done_once_there_is_room(worlds, body, cache):
+    *_, after = recorded(worlds, **body)
     for room in (0, 2, 4):
-        world = World(tmp_path, orthanc(Steps()))
+        world = worlds()
         before = world.orthanc.state()
         world.orthanc.room = room
         server = AnonymizeServer(world.orthanc, world.store, threads=2, cache=cache)
@@ -356,7 +370,6 @@ def test_a_full_disk_leaves_nothing_and_the_work_is_done_once_there_is_room(tmp_
         server.work()
         assert server.engine.describe(job["ID"])["State"] == "Success"
         assert world.orthanc.state() == after
-        world.store.close()
 
 
 # The key changes
@@ -365,8 +378,8 @@ def test_a_full_disk_leaves_nothing_and_the_work_is_done_once_there_is_room(tmp_
 ROTATED = f"{KEY}\n{NEWER_KEY}"
 
 
-def test_a_job_goes_on_with_the_key_it_began_with(tmp_path):
-    world, snapshots, _, after = recorded(tmp_path)
+def test_a_job_goes_on_with_the_key_it_began_with(worlds):
+    world, snapshots, _, after = recorded(worlds)
     for number, snapshot in enumerate(snapshots[::3]):
         world.restore(snapshot)
         server = AnonymizeServer(world.orthanc, world.store, keys=ROTATED)
@@ -378,8 +391,8 @@ def test_a_job_goes_on_with_the_key_it_began_with(tmp_path):
         assert world.orthanc.state() == after, f"after step {3 * number}"
 
 
-def test_a_job_whose_key_is_gone_leaves_nothing(tmp_path):
-    world, snapshots, before, _ = recorded(tmp_path)
+def test_a_job_whose_key_is_gone_leaves_nothing(worlds):
+    world, snapshots, before, _ = recorded(worlds)
     writing = [one for one in snapshots if one.phases == [Phase.WRITING]]
     for number, snapshot in enumerate(writing[::3]):
         world.restore(snapshot)
@@ -393,8 +406,8 @@ def test_a_job_whose_key_is_gone_leaves_nothing(tmp_path):
         assert server.unfinished() == []
 
 
-def test_what_is_committed_is_finished_without_its_key(tmp_path):
-    world, snapshots, _, after = recorded(tmp_path, KeepSource=False)
+def test_what_is_committed_is_finished_without_its_key(worlds):
+    world, snapshots, _, after = recorded(worlds, KeepSource=False)
     committed = [one for one in snapshots if one.phases == [Phase.COMMITTED]]
     assert committed
     for snapshot in committed:

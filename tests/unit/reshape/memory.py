@@ -24,7 +24,7 @@ from curator.access import Access
 from curator.dicom import reader
 from curator.dicom.errors import DicomError
 from curator.dicom.identifiers import orthanc_identifiers
-from curator.dicom.tags import Path, parse_path
+from curator.dicom.tags import Path, parse_path, tag_for_keyword
 from curator.errors import ErrorCode
 from curator.gateway import FIRST_USER_NUMBER, Gateway, Level
 from curator.jobs import JobEngine, State
@@ -250,7 +250,10 @@ class MemoryOrthanc(FakeSdk):
         raise _error(ErrorCode.UNKNOWN_RESOURCE)
 
     def _system(self, _body: bytes) -> bytes:
-        return _json({"UserMetadata": USER_METADATA})
+        main = {
+            level: ";".join(_hexadecimal(one) for one in MAIN_DICOM_TAGS[level]) for level in LEVELS
+        }
+        return _json({"UserMetadata": USER_METADATA, "MainDicomTags": main})
 
     def _file(self, _body: bytes, instance: str) -> bytes:
         return self._node("instances", instance).attachments[DICOM]
@@ -275,6 +278,8 @@ class MemoryOrthanc(FakeSdk):
         for ancestor in LEVELS:
             if f"Parent{ancestor}" in query:
                 found = {one: found[one] for one in self.below(query[f"Parent{ancestor}"], level)}
+        if query.get("Expand") is False:
+            return _json(list(found)[: query["Limit"]])
         keys = {"ID", "Type", *query["ResponseContent"]}
         if "Parent" in keys:
             keys.add(f"Parent{LEVELS[LEVELS.index(level) - 1]}")
@@ -560,3 +565,8 @@ def _json(value: object) -> bytes:
 
 def _error(code: ErrorCode) -> FakeOrthancError:
     return FakeOrthancError(int(code), code.name)
+
+
+def _hexadecimal(keyword: str) -> str:
+    tag = tag_for_keyword(keyword)
+    return f"{tag >> 16:04x},{tag & 0xFFFF:04x}"

@@ -365,6 +365,10 @@ class Gateway:
         )
         return Picture(width, height, samples, size, signed, pixels)
 
+    def stored_size(self, instance_orthanc_id: str) -> int:
+        """Return the size of the DICOM file of an instance in bytes, without reading it."""
+        return int(self.get(f"{uri(Level.INSTANCE, instance_orthanc_id)}/attachments/dicom/size"))
+
     def delete_instances(self, instance_orthanc_ids: Sequence[str]) -> None:
         """Delete instances, and parents that this leaves empty; pass over unknown ones."""
         if instance_orthanc_ids:

@@ -161,6 +161,9 @@ pseudonyms = Table(
     UniqueConstraint("prefix", "number"),
 )
 
+#: Identifiers of the keys that pseudonyms were made with.
+used_keys = Table("curator_used_keys", metadata, Column("identifier", String(16), primary_key=True))
+
 #: Which Patient ID became which, in clear, of the profiles that ask for it.
 mappings = Table(
     "curator_mappings",

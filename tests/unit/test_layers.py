@@ -145,6 +145,7 @@ SHELL = (
     "curator.anonymize.storing",
     "curator.anonymize.tables",
     "curator.anonymize.task",
+    "curator.anonymize.used_keys",
     "curator.config",
     "curator.gateway",
     "curator.jobs",

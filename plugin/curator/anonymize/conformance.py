@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from curator import __version__
 from curator.anonymize.decision import Action
 from curator.anonymize.deviations import Deviation
-from curator.anonymize.marks import temporal_state
+from curator.anonymize.marks import is_identity_removed, temporal_state
 from curator.anonymize.profile import Option, Profile, Residual, Rule, Scheme
 
 if TYPE_CHECKING:
@@ -83,7 +83,8 @@ def _word(profile: Profile) -> str:
 def _marks(profile: Profile, resolver: Resolver) -> Iterator[str]:
     yield "Every result says what was done to it:"
     yield ""
-    yield "- Patient Identity Removed (0012,0062): YES"
+    removed = "YES" if is_identity_removed(resolver) else "NO, since rules leave name or identifier"
+    yield f"- Patient Identity Removed (0012,0062): {removed}"
     yield "- De-identification Method (0012,0063): name and version of the profile, and the edition"
     yield "- De-identification Method Code Sequence (0012,0064), of CID 7050:"
     for value, meaning in resolver.codes():

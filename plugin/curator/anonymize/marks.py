@@ -10,6 +10,7 @@ from functools import lru_cache
 
 from curator.anonymize.decision import Action, Decision
 from curator.anonymize.profile import Option, Profile
+from curator.anonymize.protected import PATIENT_ID, PATIENT_NAME
 from curator.anonymize.resolve import Resolver
 from curator.anonymize.steps import METHOD_CODES, Kind, Step
 from curator.dicom.edits import ItemValues
@@ -33,6 +34,8 @@ _TEMPORAL_STATES = ("UNMODIFIED", "MODIFIED", "REMOVED")
 
 _REASON = "PS3.15 E.1.1"
 
+_YES, _NO = b"YES ", b"NO"
+
 _MOST_ENCODINGS = 64
 
 Code = tuple[str, str]
@@ -55,6 +58,7 @@ class Marks:
         self._method = (f"Curator {profile.name} {profile.version}"[:64], edition)
         self._codes = {(value, "DCM"): _item(value, meaning) for value, meaning in resolver.codes()}
         self._temporal = temporal_state(profile, resolver)
+        self._removed = _YES if is_identity_removed(resolver) else _NO
         self._new: dict[Encoding, dict[Tag, bytes]] = {}
 
     def codes_missing(self, site: Site) -> tuple[ItemValues, ...]:
@@ -89,6 +93,8 @@ class Marks:
         if TEMPORAL in present and TEMPORAL not in changes:
             state = site.raw(TEMPORAL).strip(b" \0").decode("latin_1")
         marks[TEMPORAL] = self._state(state, site.encoding)
+        if self._removed == _NO and _says_removed(site):  # what others have removed stays so
+            del marks[PATIENT_IDENTITY_REMOVED]
         if cleaned:
             marks[BURNED_IN] = encode_element(BURNED_IN, "CS", b"NO", site.encoding)
         stand = {tag for tag in present - changes.keys() if site.encoded(tag) == marks.get(tag)}
@@ -102,7 +108,7 @@ class Marks:
             method = encode_values(METHOD, "LO", self._method, encoding)
             marks = {
                 PATIENT_IDENTITY_REMOVED: encode_element(
-                    PATIENT_IDENTITY_REMOVED, "CS", b"YES ", encoding
+                    PATIENT_IDENTITY_REMOVED, "CS", self._removed, encoding
                 ),
                 METHOD: encode_element(METHOD, "LO", method, encoding),
                 METHOD_CODES: encode_element(METHOD_CODES, "SQ", codes, encoding),
@@ -149,6 +155,17 @@ def _codes(site: Site) -> Iterable[Code]:
             for tag in (_CODE_VALUE, _SCHEME)
         ]
         yield texts[0], texts[1]
+
+
+def _says_removed(site: Site) -> bool:
+    tag = PATIENT_IDENTITY_REMOVED
+    return tag in site.tags and site.raw(tag).strip(b" \0") == _YES.strip()
+
+
+def is_identity_removed(resolver: Resolver) -> bool:
+    """Tell whether (0012,0062) may say so: no rule leaves the patient's name or identifier."""
+    identity = {tag_text(PATIENT_NAME), tag_text(PATIENT_ID)}
+    return not any(one.weaker and one.element in identity for one in resolver.deviations)
 
 
 def temporal_state(profile: Profile, resolver: Resolver) -> str:

@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from curator.anonymize import used_keys
 from curator.anonymize.catalog import Catalog, Reader, Users
 from curator.anonymize.definitions import define
 from curator.anonymize.keyfile import VARIABLE, KeyFileError, Keyring, keyring, private_key
@@ -79,13 +80,14 @@ def prepare(
     tables = load_tables(paths, problems)
     key_file = _path(directory, settings.key_file)
     default = index_directory(configuration, directory) / "curator.key"
-    ring = _keyring(key_file, environ, default, problems)
+    ring = _keyring(key_file, environ, default, used_keys.known(store), problems)
     reader = Reader(tables, None if ring is None else ring.identifiers)
     profiles = _path(directory, settings.profiles_directory)
     defined = define(settings.profiles, profiles, reader, problems)
     reidentify_key = _private_key(_path(directory, settings.reidentify_key_file), problems)
     if problems or ring is None:
         raise ConfigurationError(problems)
+    used_keys.note(store, ring.current.identifier)
     needed = [jobs_with(store), *users]
     catalog = Catalog(shipped(), defined, ProfileStore(store), load(), reader, needed)
     catalog.warn_of_hidden()
@@ -119,13 +121,24 @@ def _path(directory: Path, name: str | None) -> Path | None:
 
 
 def _keyring(
-    configured: Path | None, environ: Mapping[str, str], default: Path, problems: list[str]
+    configured: Path | None,
+    environ: Mapping[str, str],
+    default: Path,
+    used: Sequence[str],
+    problems: list[str],
 ) -> Keyring | None:
     try:
         if configured is None and VARIABLE not in environ:
             default.parent.mkdir(parents=True, exist_ok=True)  # Orthanc makes its own only later
         path = configured or default
         is_new = VARIABLE not in environ and not path.exists()
+        if is_new and used:
+            problems.append(
+                f"$.Curator.KeyFile: {path} does not exist, but this database has worked with the"
+                f" key {', '.join(used)}: bring the file back, or put another key there, with which"
+                " patients get other pseudonyms, UIDs and dates"
+            )
+            return None
         ring = keyring(configured, environ, default)
         if is_new:
             logger.warning(

@@ -24,7 +24,8 @@ _OLDEST = 89
 _PROFILES: tuple[dict[str, Any], ...] = (
     {
         "Name": "basic",
-        "Description": "The Basic Profile alone: nothing that may identify is left.",
+        "Description": "The Basic Profile alone: every attribute that may identify is removed or "
+        "replaced. Pixels stay as they are.",
     },
     {
         "Name": "basic-clean",

@@ -43,13 +43,16 @@ class Keeper:
         self._decoder = Decoder(gateway)
         self._default_charset = default_charset
 
-    def put(self, orthanc_id: str, dicom: bytes, source: str) -> None:
-        """Store a new instance and read it back.
+    def put(self, orthanc_id: str, dicom: bytes, source: str, *, read_back: bool) -> None:
+        """Store a new instance, and see that it is stored.
 
         Parameters
         ----------
         source : str
             Orthanc identifier of the original.
+        read_back : bool
+            Whether to read it back in any case; else only where its size is another one, as on a
+            server that transcodes.
 
         Raises
         ------
@@ -57,6 +60,8 @@ class Keeper:
             If it is not in Orthanc as it was made.
         """
         store(self._gateway, dicom, orthanc_id)
+        if not read_back and self._gateway.stored_size(orthanc_id) == len(dicom):
+            return
         if not self._has(orthanc_id, dicom, source):
             raise NotStored(f"Instance {orthanc_id} differs from what was written")
 

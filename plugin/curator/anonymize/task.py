@@ -1,6 +1,7 @@
 """The work of an anonymization, so that no half of it stays, wherever it stops.
 
-1. *Write*: make the new instances, note those that are not there yet, store them, read them back.
+1. *Write*: make the new instances, note those that are not there yet, store them; read them back
+   where the sources are to go, else compare the size.
    Up to `Access.cache` bytes are made before anything is stored, so that what a profile refuses in
    a study of usual size has not stored a single instance. The sources stay untouched, and what was
    there before as well: up to here everything can be undone by deleting what was noted.
@@ -285,7 +286,8 @@ class AnonymizeTask:
         if stands:
             self._tools.keeper.check(target, made.result.dicom, made.source.instance)
             return
-        self._tools.keeper.put(target, made.result.dicom, made.source.instance)
+        read_back = not self._request.keep_source  # otherwise nothing can be lost
+        self._tools.keeper.put(target, made.result.dicom, made.source.instance, read_back=read_back)
         self._say_origin(Level.INSTANCE, target, made.source.instance)
         for label in made.source.labels:
             self._gateway.add_label(Level.INSTANCE, target, label)

@@ -142,6 +142,13 @@ class TestMarks:
         assert after.LongitudinalTemporalInformationModified == "REMOVED"
         assert "BurnedInAnnotation" not in after
 
+    @pytest.mark.parametrize("keyword", ["PatientID", "PatientName"])
+    def test_do_not_say_removed_where_a_rule_keeps_who_it_is(self, keyword):
+        fields = {"Rules": [{"Tag": keyword, "Action": "Keep"}], "Residual": "Report"}
+        assert anonymized(make_instance(), **fields).PatientIdentityRemoved == "NO"
+        earlier = make_instance(PatientIdentityRemoved="YES")
+        assert anonymized(earlier, **fields).PatientIdentityRemoved == "YES"
+
     @pytest.mark.parametrize(
         ("options", "term"),
         [

@@ -78,6 +78,17 @@ def test_a_new_key_is_told_by_its_identifier_once(site, caplog):
     assert site.key.exists() is False
 
 
+def test_a_key_that_is_lost_is_not_replaced_in_silence(site):
+    identifier = site.prepare().keys.identifier
+    site.key.unlink()
+    (problem,) = site.problems()
+    assert problem.startswith(f"$.Curator.KeyFile: {site.key} does not exist")
+    assert identifier in problem
+    assert not site.key.exists()
+    site.write("index/curator.key", f"{SECRET}\n")
+    assert site.prepare().keys.identifier != identifier
+
+
 def test_the_key_is_where_the_configuration_says(site):
     site.write("my.key", f"{SECRET}\n")
     named = site.prepare(KeyFile="my.key").keyring.current

@@ -258,6 +258,9 @@ class MemoryOrthanc(FakeSdk):
     def _file(self, _body: bytes, instance: str) -> bytes:
         return self._node("instances", instance).attachments[DICOM]
 
+    def _size(self, _body: bytes, collection: str, orthanc_id: str) -> bytes:
+        return str(len(self._node(collection, orthanc_id).attachments[DICOM])).encode()
+
     def _resource(self, _body: bytes, collection: str, orthanc_id: str) -> bytes:
         self._node(collection, orthanc_id)
         return _json(self._described(orthanc_id))
@@ -422,6 +425,7 @@ _ROUTES: dict[str, dict[str, Callable[..., bytes]]] = {
         _RESOURCE: MemoryOrthanc._resource,
         f"{_RESOURCE}/statistics": MemoryOrthanc._statistics,
         rf"{_RESOURCE}/attachments/(\d+)/data": MemoryOrthanc._attachment,
+        rf"{_RESOURCE}/attachments/dicom/size": MemoryOrthanc._size,
     },
     "POST": {
         "/instances": MemoryOrthanc._store,

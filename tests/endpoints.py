@@ -27,7 +27,7 @@ def registered() -> list[Endpoint]:
     engine = JobEngine(store, {}, workers=1, history_size=1)
     operations = Operations(access, journal, engine)
     kinds = operation_kinds(access, journal, 1)
-    searches = FindDuplicatesService(access.gateway, 1)
+    searches = FindDuplicatesService(access)
     key = {"CURATOR_KEY": "00" * 32}
     anonymization = prepare(Settings(), {}, Path(), key, store)
     anonymize = anonymize_service(access, store, anonymization)

@@ -72,7 +72,7 @@ def start(sdk: Sdk) -> None:
         settings.cache_megabytes * 1024 * 1024,
     )
     kinds = operation_kinds(access, journal, settings.follow_days)
-    searches = FindDuplicatesService(gateway, settings.threads_per_job)
+    searches = FindDuplicatesService(access)
     anonymize = anonymize_service(access, store, anonymization, installed_detector())
     engine = JobEngine(
         store,

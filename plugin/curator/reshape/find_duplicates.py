@@ -5,26 +5,22 @@ a few hundred bytes, so that a whole server can be searched.
 """
 
 import sys
-from collections import deque
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
+from collections.abc import Callable, Iterable, Mapping
 from enum import StrEnum
 from itertools import chain
 from typing import Annotated, Any
 
 from pydantic import Field
 
+from curator.access import AHEAD, Access
 from curator.dicom.errors import DicomError
 from curator.dicom.reader import pixel_digest
 from curator.errors import CoreError, NotFound
-from curator.gateway import Gateway, Level, Resource
+from curator.gateway import Level, Resource
 from curator.job_request import Identifiers, JobRequest
 from curator.jobs import Job, Task
 from curator.models import validate
 from curator.reshape.find_duplicates_digest import content_digest
-
-#: Instances that wait for each thread, so that none has to wait for another.
-AHEAD = 4
 
 #: Part of the work that is listing the instances, where their files are read as well.
 LISTING = 0.05
@@ -60,16 +56,15 @@ class FindDuplicatesService:
 
     Parameters
     ----------
-    gateway : Gateway
-    threads : int
-        Instances that one search reads at the same time.
+    access : Access
+        The way to the instances.
     """
 
     job_type = "CuratorFindDuplicates"
 
-    def __init__(self, gateway: Gateway, threads: int) -> None:
-        self._gateway = gateway
-        self._threads = threads
+    def __init__(self, access: Access) -> None:
+        self._gateway = access.gateway
+        self._access = access
 
     def check(self, request: FindDuplicatesRequest) -> None:
         """See that what the search is restricted to is stored.
@@ -91,20 +86,19 @@ class FindDuplicatesService:
     def task(self, request: dict[str, Any]) -> Task:
         """Return the work of a job from the JSON of its submission."""
         parsed = validate(FindDuplicatesRequest, request["Body"])
-        return FindDuplicatesTask(self._gateway, self._threads, parsed)
+        return FindDuplicatesTask(self._access, parsed)
 
 
 class FindDuplicatesTask:
     """The work of one search; one that was stopped begins again."""
 
-    def __init__(self, gateway: Gateway, threads: int, request: FindDuplicatesRequest) -> None:
-        self._gateway = gateway
-        self._threads = threads
+    def __init__(self, access: Access, request: FindDuplicatesRequest) -> None:
+        self._access = access
         self._request = request
 
     def run(self, job: Job) -> None:
         """Search, and put what is found into the content of the job."""
-        search = _Search(self._gateway, self._threads, self._request, job)
+        search = _Search(self._access, self._request, job)
         job.content = {"Description": "REST API", **search.result()}
 
     def undo(self, job: Job) -> None:
@@ -131,11 +125,9 @@ class _Groups:
 class _Search:
     """One run of a search."""
 
-    def __init__(
-        self, gateway: Gateway, threads: int, request: FindDuplicatesRequest, job: Job
-    ) -> None:
-        self._gateway = gateway
-        self._threads = threads
+    def __init__(self, access: Access, request: FindDuplicatesRequest, job: Job) -> None:
+        self._gateway = access.gateway
+        self._access = access
         self._resources = request.resources
         self._job = job
         self._groups = {by: _Groups() for by in request.by}
@@ -201,7 +193,10 @@ class _Search:
         """Group the instances by their files, and return those that cannot be read."""
         unreadable: list[str] = []
         instances = list(self._series)
-        for done, (instance, digests) in enumerate(self._in_parallel(instances), 1):
+        found = self._access.results(
+            self._digests, instances, self._job, AHEAD * self._access.threads
+        )
+        for done, (instance, digests) in enumerate(zip(instances, found, strict=True), 1):
             if digests is not None:
                 for by, digest in digests.items():
                     if digest is not None:
@@ -212,15 +207,6 @@ class _Search:
                 del self._series[instance]  # deleted meanwhile
             self._job.progress(LISTING + (1 - LISTING) * done / len(instances))
         return sorted(unreadable)
-
-    def _in_parallel(self, instances: Sequence[str]) -> Iterator[tuple[str, _Digests]]:
-        running: deque[Future[_Digests]] = deque()
-        with ThreadPoolExecutor(self._threads, "curator-find") as pool:
-            for done, instance in enumerate(instances):
-                self._job.checkpoint()
-                ahead = instances[done + len(running) : done + AHEAD * self._threads]
-                running.extend(pool.submit(self._digests, one) for one in ahead)
-                yield instance, running.popleft().result()
 
     def _digests(self, instance: str) -> _Digests:
         try:

@@ -9,6 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from curator import gateway
+from curator.access import Access
 from curator.dicom.edits import Edits, Replace
 from curator.dicom.engine import apply
 from curator.dicom.errors import DicomError
@@ -258,7 +259,7 @@ def server():
 
 def search(server: MemoryServer, job: MemoryJob | None = None, **body: Any) -> dict[str, Any]:
     job = job or MemoryJob()
-    service = FindDuplicatesService(server, threads=2)
+    service = FindDuplicatesService(Access(server, 2, "ISO_IR 100"))
     service.check(validate(FindDuplicatesRequest, body))
     service.task({"Body": body}).run(job)
     return job.content
@@ -364,7 +365,9 @@ def test_resource_that_is_deleted_before_the_job_begins_is_passed_over(server):
     server.add("A/a/aa/one")
     server.add("B/b/bb/other")
     job = MemoryJob()
-    task = FindDuplicatesService(server, threads=1).task({"Body": {"Resources": ["A", "B"]}})
+    task = FindDuplicatesService(Access(server, 1, "ISO_IR 100")).task(
+        {"Body": {"Resources": ["A", "B"]}}
+    )
     server.remove("A")
     task.run(job)
     assert (job.content["InstancesCount"], job.content["Duplicates"]) == (1, [])

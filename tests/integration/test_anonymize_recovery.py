@@ -13,7 +13,7 @@ from factory import ct_series
 from integration.anonymizing import SUBJECT, anonymize, files
 from integration.model import check_model, content, upload
 from integration.servers import OrthancServer, RunningServer
-from integration.waiting import wait_for_job, wait_until
+from integration.waiting import cancel_across_a_kill, wait_for_job, wait_until
 
 ServerFactory = Callable[..., OrthancServer]
 
@@ -73,14 +73,7 @@ def test_a_canceled_one_leaves_nothing_also_when_the_cancel_is_interrupted(
     study = upload(server, ct_series(INSTANCES, size=64, **SUBJECT))
     before = content(server)
     job = start(server, study)
-    server.http.post(f"/jobs/{job}/pause")
-    paused = wait_for_job(server.http, job, ("Paused", "Success"))
-    assert paused["State"] == "Paused"
-    server.http.post(f"/jobs/{job}/cancel")
-    server.kill()
-    server.start()
-    canceled = wait_for_job(server.http, job, ("Failure",))
-    assert canceled["ErrorDescription"] == "This job was canceled"
+    cancel_across_a_kill(server, job)
     assert content(server) == before
     assert server.http.json("/patients") == [server.http.json(f"/studies/{study}")["ParentPatient"]]
 

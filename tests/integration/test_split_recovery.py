@@ -7,7 +7,7 @@ from collections.abc import Callable
 from factory import mr_series
 from integration.model import check_model, check_numbers, content, upload
 from integration.servers import OrthancServer
-from integration.waiting import wait_for_job
+from integration.waiting import cancel_across_a_kill, wait_for_job
 
 ServerFactory = Callable[..., OrthancServer]
 
@@ -62,12 +62,5 @@ def test_a_canceled_split_is_undone_also_when_the_cancel_is_interrupted(
     study = upload(server, files)
     before = content(server)
     job = start_split(server, study)
-    server.http.post(f"/jobs/{job}/pause")
-    paused = wait_for_job(server.http, job, ("Paused", "Success"))
-    assert paused["State"] == "Paused"
-    server.http.post(f"/jobs/{job}/cancel")
-    server.kill()
-    server.start()
-    canceled = wait_for_job(server.http, job, ("Failure",))
-    assert canceled["ErrorDescription"] == "This job was canceled"
+    cancel_across_a_kill(server, job)
     assert content(server) == before

@@ -4,7 +4,7 @@ import time
 from collections.abc import Callable, Container
 from typing import Any, TypeVar
 
-from integration.servers import Http
+from integration.servers import Http, OrthancServer
 
 PATIENCE = 120.0
 """Seconds after which a test gives up; nothing that is tested takes a part of it."""
@@ -32,3 +32,15 @@ def wait_for_job(http: Http, job_id: str, states: Container[str] = FINISHED) -> 
     )
     assert job["State"] in states, f"job ended: {job}"
     return dict(job)
+
+
+def cancel_across_a_kill(server: OrthancServer, job: str) -> None:
+    """Cancel a job in its middle, kill the server at once, and see the cancel through after it."""
+    server.http.post(f"/jobs/{job}/pause")
+    paused = wait_for_job(server.http, job, ("Paused", "Success"))
+    assert paused["State"] == "Paused"
+    server.http.post(f"/jobs/{job}/cancel")
+    server.kill()
+    server.start()
+    canceled = wait_for_job(server.http, job, ("Failure",))
+    assert canceled["ErrorDescription"] == "This job was canceled"

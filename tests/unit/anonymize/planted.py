@@ -32,6 +32,20 @@ SECRETS = (FAMILY, GIVEN, PATIENT_ID, ACCESSION)
 
 KEY = b"k" * 32
 
+COLUMNS = {
+    "rtn_safe_priv": "RetainSafePrivate",
+    "rtn_uids": "RetainUids",
+    "rtn_dev_id": "RetainDeviceIdentity",
+    "rtn_inst_id": "RetainInstitutionIdentity",
+    "rtn_pat_chars": "RetainPatientCharacteristics",
+    "rtn_long_full_dates": "RetainLongitudinalFullDates",
+    "rtn_long_modif_dates": "RetainLongitudinalModifiedDates",
+    "clean_desc": "CleanDescriptors",
+    "clean_struct_cont": "CleanStructuredContent",
+    "clean_graph": "CleanGraphics",
+}
+"""The options by their columns in Table E.1-1."""
+
 
 def table(name: str) -> list[dict[str, str]]:
     """Read one of the tables of the standard."""

@@ -18,7 +18,7 @@ from pydicom.valuerep import validate_value
 
 from curator.anonymize.decision import Action
 from factory import encoded
-from unit.anonymize.planted import FAMILY, NAME, anonymizer, table
+from unit.anonymize.planted import COLUMNS, FAMILY, NAME, anonymizer, table
 
 #: Of nobody's tables: the types of its attributes are unknown.
 SOP_CLASS = "1.2.826.0.1.3680043.8.498.77"
@@ -26,19 +26,7 @@ SOP_CLASS = "1.2.826.0.1.3680043.8.498.77"
 #: Sequences that stay, the second in the first.
 OUTER, INNER = 0x52009229, 0x00189112
 
-OPTIONS = {
-    "": None,
-    "rtn_safe_priv": "RetainSafePrivate",
-    "rtn_uids": "RetainUids",
-    "rtn_dev_id": "RetainDeviceIdentity",
-    "rtn_inst_id": "RetainInstitutionIdentity",
-    "rtn_pat_chars": "RetainPatientCharacteristics",
-    "rtn_long_full_dates": "RetainLongitudinalFullDates",
-    "rtn_long_modif_dates": "RetainLongitudinalModifiedDates",
-    "clean_desc": "CleanDescriptors",
-    "clean_struct_cont": "CleanStructuredContent",
-    "clean_graph": "CleanGraphics",
-}
+OPTIONS = {"": None, **COLUMNS}
 
 #: Standing apart: they have tests of their own, or a dataset cannot hold them.
 APART = {

@@ -18,6 +18,7 @@ from curator.anonymize.resolve import Resolver
 from curator.dicom.tags import dictionary_vr
 from curator.models import validate
 from keypair import certificate
+from unit.anonymize.planted import COLUMNS
 
 STANDARD = tables.load()
 DATA = Path(tables.__file__).parent / "data"
@@ -25,18 +26,6 @@ DATA = Path(tables.__file__).parent / "data"
 CT = "1.2.840.10008.5.1.4.1.1.2"
 SEQUENCE = 0x00400275  # RequestAttributesSequence
 
-COLUMNS = {
-    "rtn_safe_priv": "RetainSafePrivate",
-    "rtn_uids": "RetainUids",
-    "rtn_dev_id": "RetainDeviceIdentity",
-    "rtn_inst_id": "RetainInstitutionIdentity",
-    "rtn_pat_chars": "RetainPatientCharacteristics",
-    "rtn_long_full_dates": "RetainLongitudinalFullDates",
-    "rtn_long_modif_dates": "RetainLongitudinalModifiedDates",
-    "clean_desc": "CleanDescriptors",
-    "clean_struct_cont": "CleanStructuredContent",
-    "clean_graph": "CleanGraphics",
-}
 CODES = {"X": "Remove", "Z": "Empty", "D": "Dummy", "U": "Uid", "K": "Keep"}
 BY_TYPE = {
     "X/Z": {"1": "Dummy", "2": "Empty", "3": "Remove", "": "Empty"},

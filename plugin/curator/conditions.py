@@ -1,4 +1,4 @@
-"""The condition language: what rules, profiles and splits ask of an instance.
+"""The condition language: what rules, profiles and splits ask.
 
 ::
 
@@ -12,11 +12,12 @@ fits. An element that is absent or empty has no value and fits nothing but ``"Ex
 import math
 import re
 from collections.abc import Callable, Iterator
-from functools import cached_property
-from typing import Annotated, Any, Self
+from functools import cached_property, partial
+from typing import Annotated, Any, ClassVar, Self
 
 import re2
 from pydantic import Field, StrictBool, StrictFloat, StrictInt, StrictStr, model_validator
+from pydantic.alias_generators import to_pascal
 
 from curator.dicom.errors import TagError
 from curator.dicom.tags import Path, parse_path
@@ -33,16 +34,21 @@ MAX_DEPTH = 32
 #: Numbers as DS and IS have them (PS3.5 6.2); ``nan`` and ``1_000`` are text.
 _NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d{1,3})?", re.ASCII)
 
-_COMBINERS = ("all_", "any_", "not_")
 _OPERATORS = ("equals", "in_", "like", "matches", "between", "exists")
 
 
-class Condition(Model):
-    """One condition: ``All``, ``Any``, ``Not``, or ``Tag`` with one operator."""
+class BaseCondition(Model):
+    """What every condition has: ``All``, ``Any``, ``Not``, and operators on values.
 
-    all_: Annotated[tuple["Condition", ...] | None, Field(alias="All", min_length=1)] = None
-    any_: Annotated[tuple["Condition", ...] | None, Field(alias="Any", min_length=1)] = None
-    not_: Annotated["Condition | None", Field(alias="Not")] = None
+    A condition asks one thing: a field of `asking` with one operator, or one other field.
+    """
+
+    asking: ClassVar[tuple[str, ...]] = ("tag",)
+    needs: ClassVar[str] = 'either "Tag" with an operator, or one of "All", "Any", "Not"'
+
+    all_: Annotated[tuple[Self, ...] | None, Field(alias="All", min_length=1)] = None
+    any_: Annotated[tuple[Self, ...] | None, Field(alias="Any", min_length=1)] = None
+    not_: Annotated[Self | None, Field(alias="Not")] = None
     tag: str | None = None
     equals: Scalar | None = None
     in_: Annotated[tuple[Scalar, ...] | None, Field(alias="In", min_length=1)] = None
@@ -53,16 +59,17 @@ class Condition(Model):
 
     @model_validator(mode="after")
     def _check(self) -> Self:
-        combiners = [name for name in _COMBINERS if getattr(self, name) is not None]
-        operators = [name for name in _OPERATORS if getattr(self, name) is not None]
-        if self.tag is None:
-            if len(combiners) != 1 or operators:
-                raise ValueError(
-                    'needs either "Tag" with an operator, or one of "All", "Any", "Not"'
-                )
-        elif combiners or len(operators) != 1:
+        named = [name for name in type(self).model_fields if getattr(self, name) is not None]
+        operators = [name for name in named if name in _OPERATORS]
+        asked = [name for name in named if name in self.asking]
+        others = len(named) - len(operators) - len(asked)
+        if not asked:
+            if others != 1 or operators:
+                raise ValueError(f"needs {self.needs}")
+        elif others or len(asked) != 1 or len(operators) != 1:
             raise ValueError(
-                '"Tag" needs exactly one of "Equals", "In", "Like", "Matches", "Between", "Exists"'
+                f'"{to_pascal(asked[0])}" needs exactly one of "Equals", "In", "Like", "Matches",'
+                ' "Between", "Exists"'
             )
         if self._depth > MAX_DEPTH:
             raise ValueError(f"is nested more than {MAX_DEPTH} levels deep")
@@ -70,7 +77,7 @@ class Condition(Model):
             self.between[1], str
         ):
             raise ValueError('"Between" needs two numbers or two texts')
-        _ = self.path, self._pattern
+        _ = self.path, self._test
         return self
 
     @cached_property
@@ -82,8 +89,45 @@ class Condition(Model):
         """Yield every element that has to be read to decide the condition."""
         if self.path is not None:
             yield self.path
-        for child in self._children:
+        for child in self.children:
             yield from child.paths()
+
+    @property
+    def children(self) -> tuple[Self, ...]:
+        """The conditions that it combines."""
+        alone = () if self.not_ is None else (self.not_,)
+        return (*(self.all_ or ()), *(self.any_ or ()), *alone)
+
+    def fits(self, values: tuple[str, ...]) -> bool:
+        """Tell whether one of the values fits the operator; empty ones are none."""
+        if self.exists is not None:
+            return any(values) == self.exists
+        return any(map(self._test, filter(None, values)))
+
+    @cached_property
+    def _test(self) -> Callable[[str], bool]:
+        """What the operator asks of a value."""
+        if self.equals is not None:
+            return partial(_equal, wanted=self.equals)
+        if self.in_ is not None:
+            return partial(_in, wanted=self.in_)
+        if self.between is not None:
+            return partial(_between, low=self.between[0], high=self.between[1])
+        return partial(occurs, self._pattern)
+
+    @cached_property
+    def _depth(self) -> int:
+        return 1 + max((child._depth for child in self.children), default=0)
+
+    @cached_property
+    def _pattern(self) -> Any:
+        if self.like is not None:
+            return compile_wildcards(self.like)
+        return compile_pattern(self.matches or "")
+
+
+class Condition(BaseCondition):
+    """One condition on an instance: ``All``, ``Any``, ``Not``, or ``Tag`` with one operator."""
 
     def holds(self, values: Lookup) -> bool:
         """Decide the condition."""
@@ -93,40 +137,9 @@ class Condition(Model):
             return any(child.holds(values) for child in self.any_)
         if self.not_ is not None:
             return not self.not_.holds(values)
-        found = [value for value in values(self._asked) if value]
-        if self.exists is not None:
-            return bool(found) == self.exists
-        return any(self._fits(value) for value in found)
-
-    def _fits(self, value: str) -> bool:
-        if self.equals is not None:
-            return _equal(value, self.equals)
-        if self.in_ is not None:
-            return any(_equal(value, wanted) for wanted in self.in_)
-        if self.between is not None:
-            return _between(value, *self.between)
-        return bool(self._pattern.search(value))
-
-    @property
-    def _asked(self) -> Path:
         if self.path is None:  # excluded by _check
             raise ValueError('"Tag" is missing')
-        return self.path
-
-    @property
-    def _children(self) -> tuple["Condition", ...]:
-        alone = () if self.not_ is None else (self.not_,)
-        return (*(self.all_ or ()), *(self.any_ or ()), *alone)
-
-    @cached_property
-    def _depth(self) -> int:
-        return 1 + max((child._depth for child in self._children), default=0)
-
-    @cached_property
-    def _pattern(self) -> Any:
-        if self.like is not None:
-            return compile_pattern(_wildcards(self.like))
-        return compile_pattern(self.matches or "")
+        return self.fits(values(self.path))
 
 
 def parse_element(text: str) -> Path:
@@ -159,10 +172,20 @@ def compile_pattern(pattern: str) -> Any:
         raise ValueError("is not a regular expression of RE2") from None
 
 
-def _wildcards(pattern: str) -> str:
-    """Translate ``*`` and ``?`` (PS3.4 C.2.2.2.4), without regard to case."""
+def occurs(pattern: Any, text: str) -> bool:
+    """Tell whether a text has what a compiled pattern describes, without telling where.
+
+    The wrapper of RE2 spends most of its time on turning places in bytes into places in text.
+    """
+    return pattern.search(text.encode(errors="replace")) is not None
+
+
+def compile_wildcards(pattern: str) -> Any:
+    """Compile a text with ``*`` and ``?`` (PS3.4 C.2.2.2.4), without regard to case."""
     translated = {"*": ".*", "?": "."}
-    return f"(?is)^{''.join(translated.get(char, re2.escape(char)) for char in pattern)}$"
+    return compile_pattern(
+        f"(?is)^{''.join(translated.get(char, re2.escape(char)) for char in pattern)}$"
+    )
 
 
 def number(text: str) -> float | None:
@@ -173,6 +196,10 @@ def number(text: str) -> float | None:
 
 def _equal(value: str, wanted: str | float) -> bool:
     return value == wanted if isinstance(wanted, str) else number(value) == wanted
+
+
+def _in(value: str, wanted: tuple[str | float, ...]) -> bool:
+    return any(_equal(value, one) for one in wanted)
 
 
 def _between(value: str, low: str | float, high: str | float) -> bool:

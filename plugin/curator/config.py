@@ -4,6 +4,7 @@ A bad configuration stops the start of Orthanc: better a server that says which 
 one that loses or leaks a study because a setting was ignored.
 """
 
+from enum import StrEnum
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -26,6 +27,96 @@ class ConfigurationError(ValueError):
         lines = "\n".join(f"  {problem}" for problem in problems)
         super().__init__(f"Curator does not start, its configuration has to be changed:\n{lines}")
         self.problems = problems
+
+
+#: Names of webhooks and folders, as the core has them for modalities and peers.
+DestinationName = Annotated[str, Field(pattern=r"^[A-Za-z0-9_-]{1,64}$")]
+
+
+class WebhookContent(StrEnum):
+    """What is posted to a webhook."""
+
+    JSON = "Json"
+    ARCHIVE = "Archive"
+
+
+class Webhook(Model):
+    """An HTTP server that is told of studies, or gets them.
+
+    Attributes
+    ----------
+    secret_file : str or None
+        File whose content signs every body (HMAC-SHA-256).
+    timeout : float
+        Seconds that an answer may take.
+    verify : bool or str
+        Whether certificates are checked, or a file with those that are trusted.
+    """
+
+    url: Annotated[str, Field(pattern=r"^https?://[^\s]+$")]
+    content: WebhookContent = WebhookContent.JSON
+    secret_file: str | None = None
+    headers: dict[str, str] = Field(default_factory=dict)
+    timeout: Annotated[float, Field(gt=0, le=3600, strict=False)] = 30.0
+    verify: bool | str = True
+
+
+class Folder(Model):
+    """A directory that instances are written to.
+
+    Attributes
+    ----------
+    path : str
+        Template of the file's path below the root: ``{PatientID}/{SOPInstanceUID}.dcm``.
+    """
+
+    root: str
+    path: str = "{StudyInstanceUID}/{SeriesInstanceUID}/{SOPInstanceUID}.dcm"
+
+
+class DestinationSettings(Model):
+    """How one destination is treated.
+
+    Attributes
+    ----------
+    concurrency : int
+        Deliveries that go to it at the same time.
+    rate : float or None
+        Instances per second.
+    window : str or None
+        When anything may be sent to it (``Mon-Fri 18:00-07:00``).
+    batch : int
+        Instances that one association, or one request, carries.
+    timeout : int
+        Seconds without an answer after which an attempt is given up.
+    breaker : int
+        Failures in a row after which it is left alone for a while.
+    transcode : str or None
+        Transfer syntax UID of what is sent, where the rule does not say.
+    """
+
+    concurrency: Annotated[int, Field(ge=1, le=16)] = 1
+    rate: Annotated[float | None, Field(gt=0, strict=False)] = None
+    window: str | None = None
+    batch: Annotated[int, Field(ge=1, le=1000)] = 100
+    timeout: Annotated[int, Field(ge=1, le=3600)] = 30
+    breaker: Annotated[int, Field(ge=1, le=1000)] = 3
+    transcode: str | None = None
+
+
+class Alerts(Model):
+    """Who is told, without patients' data, of what is parked, held or failed.
+
+    Attributes
+    ----------
+    webhooks : tuple of str
+        Names of webhooks.
+    minutes : int
+        At least as long between two digests.
+    """
+
+    webhooks: Annotated[tuple[str, ...], Field(strict=False)] = ()
+    minutes: Annotated[int, Field(ge=1, le=10_080)] = 15
 
 
 class Settings(Model):
@@ -59,6 +150,26 @@ class Settings(Model):
         Whether REST tells which Patient ID became which.
     reidentify_key_file : str or None
         Private key (PEM) that opens what profiles have encrypted.
+    rules : tuple of dict
+        Routing rules; validated where they are read (``route.definitions``).
+    receive : tuple of dict
+        Rules at reception, as above.
+    reception : bool
+        Whether Curator sees what comes in also where the configuration has no rules at reception.
+    rules_directory : str or None
+        Where files with more rules of both kinds are.
+    webhooks : dict of str to Webhook
+        HTTP destinations, by name.
+    folders : dict of str to Folder
+        Directories that instances are written to, by name.
+    destinations : dict of str to DestinationSettings
+        What differs from the defaults, by the name of a destination (``modality:PACS``).
+    alerts : Alerts
+        Who is told of what goes wrong.
+    delivery_days : int
+        How long finished runs and deliveries, and what was sent, are kept.
+    route_workers : int
+        Runs that are at work at the same time.
     """
 
     database: str | None = None
@@ -74,6 +185,16 @@ class Settings(Model):
     lookup_tables: dict[str, str] = Field(default_factory=dict)
     allow_mapping_export: StrictBool = False
     reidentify_key_file: str | None = None
+    rules: tuple[dict[str, Any], ...] = ()
+    receive: tuple[dict[str, Any], ...] = ()
+    reception: StrictBool = False
+    rules_directory: str | None = None
+    webhooks: dict[DestinationName, Webhook] = Field(default_factory=dict)
+    folders: dict[DestinationName, Folder] = Field(default_factory=dict)
+    destinations: dict[str, DestinationSettings] = Field(default_factory=dict)
+    alerts: Alerts = Field(default_factory=lambda: Alerts())
+    delivery_days: Annotated[int, Field(ge=1, le=36_500)] = 90
+    route_workers: Annotated[int, Field(ge=1, le=32)] = 2
 
 
 def load(configuration: dict[str, Any]) -> Settings:

@@ -1,8 +1,8 @@
 """The Orthanc that Curator lives in: its REST API, files, labels, metadata, metrics and audit log.
 
-Calls go to the core's own routes, never through other plugins, and never over HTTP: an HTTP call to
-oneself would land in the callback that made it. Whatever the SDK raises leaves here as a
-``CuratorError``.
+Calls go to the core's own routes, or to those of another plugin that are named as such, and never
+over HTTP: an HTTP call to oneself would land in the callback that made it. Whatever the SDK raises
+leaves here as a ``CuratorError``.
 """
 
 import json
@@ -13,11 +13,13 @@ from dataclasses import dataclass
 from enum import StrEnum
 from functools import cached_property
 from pathlib import Path
+from threading import get_ident
 from typing import Any, TypeVar
 from urllib.parse import quote
 
 from curator.dicom.tags import AnyTag, parse_tag, tag_text
 from curator.errors import Conflict, CoreError, CuratorError, ErrorCode
+from curator.level import Level
 from curator.sdk import Sdk
 
 logger = logging.getLogger(__name__)
@@ -42,28 +44,6 @@ T = TypeVar("T")
 Json = Any  # an answer of the core, taken apart at once by the methods below
 
 
-class Level(StrEnum):
-    """Levels of the DICOM model of the real world, named as in the core's JSON."""
-
-    PATIENT = "Patient"
-    STUDY = "Study"
-    SERIES = "Series"
-    INSTANCE = "Instance"
-
-    @property
-    def collection(self) -> str:
-        """First component of the level's URIs: ``patients``, ``studies``, ``series``, and so on."""
-        return _COLLECTIONS[self]
-
-
-_COLLECTIONS = {
-    Level.PATIENT: "patients",
-    Level.STUDY: "studies",
-    Level.SERIES: "series",
-    Level.INSTANCE: "instances",
-}
-
-
 class Content(StrEnum):
     """What ``/tools/find`` tells of a resource (``ResponseContent``)."""
 
@@ -76,10 +56,14 @@ class Content(StrEnum):
 
 @dataclass(frozen=True)
 class Attachment:
-    """A file attached to a resource, by the number of its content type."""
+    """A file attached to a resource, by the number of its content type.
+
+    ``md5`` is empty where it was not asked for, and on servers that keep none.
+    """
 
     number: int
     uuid: str
+    md5: str = ""
 
 
 @dataclass(frozen=True)
@@ -102,6 +86,11 @@ class Resource:
     def file_uuid(self) -> str:
         """Storage identifier of the DICOM file, which changes when the instance is overwritten."""
         return next((file.uuid for file in self.attachments if file.number == 1), "")
+
+    @property
+    def file_md5(self) -> str:
+        """MD5 of the DICOM file, where attachments were asked for and the server keeps it."""
+        return next((file.md5 for file in self.attachments if file.number == 1), "")
 
 
 @dataclass(frozen=True)
@@ -147,6 +136,7 @@ class Gateway:
 
     def __init__(self, sdk: Sdk) -> None:
         self._sdk = sdk
+        self._storing: set[int] = set()
 
     # REST, as it is
 
@@ -173,6 +163,17 @@ class Gateway:
     def post_json(self, uri: str, body: object) -> Json:
         """Call a built-in POST route that takes and answers JSON."""
         return json.loads(self.post(uri, json.dumps(body).encode()))
+
+    # REST of other plugins (DICOMweb), never of Curator's own routes
+
+    def get_of_plugins(self, uri: str) -> Json:
+        """Call a GET route that answers JSON and may be another plugin's."""
+        return json.loads(self._call(self._sdk.RestApiGetAfterPlugins, uri))
+
+    def post_to_plugins(self, uri: str, body: object) -> Json:
+        """Call a POST route that takes and answers JSON and may be another plugin's."""
+        text = json.dumps(body).encode()
+        return json.loads(self._call(self._sdk.RestApiPostAfterPlugins, uri, text))
 
     # Resources
 
@@ -217,10 +218,12 @@ class Gateway:
             )
         return list(found.values())
 
-    def passing(self, level: Level, ancestor: Level, orthanc_id: str) -> list[Resource]:
+    def passing(
+        self, level: Level, ancestor: Level, orthanc_id: str, content: Iterable[Content] = Content
+    ) -> list[Resource]:
         """Read all resources of a level below another one to which others may add meanwhile."""
         found: dict[str, Resource] = {}
-        while page := self._find(level, ancestor, orthanc_id, Content, since=len(found)):
+        while page := self._find(level, ancestor, orthanc_id, content, since=len(found)):
             known = len(found)
             found.update((resource.orthanc_id, resource) for resource in page)
             if len(found) == known:
@@ -318,8 +321,16 @@ class Gateway:
 
     def store(self, dicom: bytes) -> Stored:
         """Store an instance; the status is the core's (``Success``, ``AlreadyStored``, …)."""
-        answer = json.loads(self.post("/instances", dicom))
+        self._storing.add(get_ident())
+        try:
+            answer = json.loads(self.post("/instances", dicom))
+        finally:
+            self._storing.discard(get_ident())
         return Stored(answer["ID"], answer["Status"])
+
+    def is_storing(self) -> bool:
+        """Tell whether this thread is in `store`, for the callbacks that the core then makes."""
+        return get_ident() in self._storing
 
     def native(self, instance_orthanc_id: str) -> bytes:
         """Read the DICOM file of an instance in Explicit VR Little Endian, decoded if need be.
@@ -447,10 +458,23 @@ class Gateway:
             for level, text in listed.items()
         }
 
-    def changes(self, since: int, limit: int) -> dict[str, Json]:
-        """Read a page of the change log (``Changes``, ``Done``, ``Last``)."""
-        page: dict[str, Json] = self.get_json(f"/changes?since={since}&limit={limit}")
+    def changes(self, since: int, limit: int, types: Iterable[str] = ()) -> dict[str, Json]:
+        """Read a page of the change log (``Changes``, ``Done``, ``Last``, mostly ``First``).
+
+        Parameters
+        ----------
+        types : iterable of str
+            Only these, where the database can select (``has_extended_changes``); all by default.
+        """
+        selected = ";".join(sorted(types))  # as it is: 1.12.7 does not decode it
+        query = f"since={since}&limit={limit}" + (f"&type={selected}" if selected else "")
+        page: dict[str, Json] = self.get_json(f"/changes?{query}")
         return page
+
+    @cached_property
+    def has_extended_changes(self) -> bool:
+        """Whether the database can select changes by their types."""
+        return bool(self.system().get("Capabilities", {}).get("HasExtendedChanges", False))
 
     def user_metadata(self, resource: Resource) -> dict[str, str]:
         """Select the metadata that belong to users, not to the core."""
@@ -557,7 +581,7 @@ def _resource(level: Level, item: Json) -> Resource:
         metadata=item.get(Content.METADATA, {}),
         labels=tuple(item.get(Content.LABELS, ())),
         attachments=tuple(
-            Attachment(file["ContentType"], file["Uuid"])
+            Attachment(file["ContentType"], file["Uuid"], file.get("UncompressedMD5", ""))
             for file in item.get(Content.ATTACHMENTS, ())
         ),
     )

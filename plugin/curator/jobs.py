@@ -63,6 +63,10 @@ class Phase(StrEnum):
     COMMITTED = "Committed"  # sources may be gone: can only be finished
 
 
+class Claimed(Conflict):
+    """Another job works on one of the same resources."""
+
+
 class Paused(Exception):
     """Raised inside a task when its user pauses the job."""
 
@@ -161,7 +165,7 @@ class Job:
 
         Raises
         ------
-        Conflict
+        Claimed
             If another unfinished job claims one of the same resources.
         """
         self._claim(self.id, frozenset(claims))
@@ -288,7 +292,7 @@ class JobEngine:
 
         Raises
         ------
-        Conflict
+        Claimed
             If another unfinished job claims one of the same resources.
         """
         now = timestamp()
@@ -324,7 +328,7 @@ class JobEngine:
 
         Raises
         ------
-        Conflict
+        Claimed
             If another unfinished job claims one of the same resources.
         """
         control = _Control()
@@ -421,7 +425,7 @@ class JobEngine:
 
         Raises
         ------
-        Conflict
+        Claimed
             If another unfinished job claims one of the same resources.
         """
         with self._lock:
@@ -495,7 +499,7 @@ class JobEngine:
         for row in self._store.unfinished_jobs(ACTIVE):
             shared = claims.intersection(row["claims"])
             if shared and row["id"] != resubmitted:
-                raise Conflict(f"Job {row['id']} is not done with {', '.join(sorted(shared))}")
+                raise Claimed(f"Job {row['id']} is not done with {', '.join(sorted(shared))}")
 
     def _claim(self, job_id: str, claims: frozenset[str]) -> None:
         with self._lock:

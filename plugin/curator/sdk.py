@@ -24,11 +24,52 @@ RestCallback = Callable[..., None]
 ChangeCallback = Callable[[int, int, str], None]
 
 
+#: Takes the file and its origin; answers what becomes of it, and the file where it is changed.
+ReceivedInstanceCallback = Callable[[bytes, int], tuple[int, bytes | None]]
+
+#: Takes an instance that comes in by C-STORE; answers a DIMSE status, 0 to accept it.
+CStoreFilter = Callable[["DicomInstance"], int]
+
+
 class ChangeTypes(Protocol):
+    COMPLETED_SERIES: ClassVar[int]
+    DELETED: ClassVar[int]
+    JOB_FAILURE: ClassVar[int]
+    JOB_SUBMITTED: ClassVar[int]
+    JOB_SUCCESS: ClassVar[int]
+    NEW_INSTANCE: ClassVar[int]
     NEW_SERIES: ClassVar[int]
     NEW_STUDY: ClassVar[int]
     ORTHANC_STARTED: ClassVar[int]
     ORTHANC_STOPPED: ClassVar[int]
+    STABLE_PATIENT: ClassVar[int]
+    STABLE_SERIES: ClassVar[int]
+    STABLE_STUDY: ClassVar[int]
+    UPDATED_ATTACHMENT: ClassVar[int]
+    UPDATED_METADATA: ClassVar[int]
+
+
+class ReceivedInstanceActions(Protocol):
+    DISCARD: ClassVar[int]
+    KEEP_AS_IS: ClassVar[int]
+    MODIFY: ClassVar[int]
+
+
+class InstanceOrigins(Protocol):
+    DICOM_PROTOCOL: ClassVar[int]
+    LUA: ClassVar[int]
+    PLUGIN: ClassVar[int]
+    REST_API: ClassVar[int]
+    UNKNOWN: ClassVar[int]
+    WEB_DAV: ClassVar[int]
+
+
+class DicomInstance(Protocol):
+    """An instance on its way into the server."""
+
+    def GetInstanceData(self) -> bytes: ...
+    def GetInstanceOrigin(self) -> int: ...
+    def GetInstanceRemoteAet(self) -> str: ...
 
 
 class ResourceTypes(Protocol):
@@ -66,6 +107,10 @@ class Sdk(Protocol):
     @property
     def ChangeType(self) -> type[ChangeTypes]: ...
     @property
+    def InstanceOrigin(self) -> type[InstanceOrigins]: ...
+    @property
+    def ReceivedInstanceAction(self) -> type[ReceivedInstanceActions]: ...
+    @property
     def ResourceType(self) -> type[ResourceTypes]: ...
     @property
     def MetricsType(self) -> type[MetricsTypes]: ...
@@ -81,10 +126,14 @@ class Sdk(Protocol):
     def DecodeDicomImage(self, dicom: bytes, frame: int, /) -> Image: ...
     def RestApiGet(self, uri: str, /) -> bytes: ...
     def RestApiPost(self, uri: str, body: bytes, /) -> bytes: ...
+    def RestApiGetAfterPlugins(self, uri: str, /) -> bytes: ...
+    def RestApiPostAfterPlugins(self, uri: str, body: bytes, /) -> bytes: ...
     def RestApiPut(self, uri: str, body: bytes, /) -> bytes: ...
     def RestApiDelete(self, uri: str, /) -> None: ...
     def RegisterRestCallback(self, uri: str, callback: RestCallback, /) -> None: ...
     def RegisterOnChangeCallback(self, callback: ChangeCallback, /) -> None: ...
+    def RegisterReceivedInstanceCallback(self, callback: ReceivedInstanceCallback, /) -> None: ...
+    def RegisterIncomingCStoreInstanceFilter(self, callback: CStoreFilter, /) -> None: ...
     def SetCurrentThreadName(self, name: str, /) -> None: ...
     def SetMetricsValue(self, name: str, value: float, type: int, /) -> None: ...
     def SetMetricsIntegerValue(self, name: str, value: int, type: int, /) -> None: ...

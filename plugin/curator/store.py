@@ -16,6 +16,7 @@ from sqlalchemy import (
     Connection,
     Engine,
     Float,
+    Index,
     Integer,
     LargeBinary,
     MetaData,
@@ -35,7 +36,7 @@ from sqlalchemy import (
 )
 from sqlalchemy.exc import SQLAlchemyError
 
-SCHEMA_VERSION = 3
+SCHEMA_VERSION = 4
 
 metadata = MetaData()
 
@@ -179,6 +180,159 @@ anonymized_instances = Table(
     metadata,
     Column("job", String(36), primary_key=True),
     Column("instance", String(64), primary_key=True),
+)
+
+#: Every rule set that ever was in use; the last one is.
+rule_sets = Table(
+    "curator_rule_sets",
+    metadata,
+    Column("number", Integer, primary_key=True),
+    Column("content", JSON, nullable=False),
+    Column("user", Text, nullable=False),
+    Column("created", String(32), nullable=False),
+)
+
+#: Rules and destinations that a user has paused (``kind`` is ``Rule`` or ``Destination``).
+pauses = Table(
+    "curator_pauses",
+    metadata,
+    Column("kind", String(16), primary_key=True),
+    Column("name", String(255), primary_key=True),
+    Column("user", Text, nullable=False),
+    Column("created", String(32), nullable=False),
+)
+
+#: What routing keeps of itself: the cursor in the change log, the last sweep, the last schedules.
+route_state = Table(
+    "curator_route_state",
+    metadata,
+    Column("key", String(255), primary_key=True),
+    Column("value", JSON, nullable=False),
+)
+
+#: How a resource was when it was last looked at by the rules.
+route_seen = Table(
+    "curator_route_seen",
+    metadata,
+    Column("resource", String(64), primary_key=True),
+    Column("level", String(16), nullable=False),
+    Column("updated", String(32), nullable=False, index=True),
+    Column("instances", Integer, nullable=False),
+)
+
+#: A rule at work on a resource, from the event to the last step.
+runs = Table(
+    "curator_runs",
+    metadata,
+    Column("id", String(36), primary_key=True),
+    Column("rule", String(64), nullable=False, index=True),
+    Column("version", String(64), nullable=False),
+    Column("trigger", String(32), nullable=False),
+    Column("level", String(16), nullable=False),
+    Column("resource", String(64), nullable=False, index=True),
+    Column("priority", Integer, nullable=False),
+    Column("state", String(16), nullable=False),
+    Column("due", Float, nullable=False),
+    Column("deadline", Float, nullable=True),
+    Column("position", Integer, nullable=False),
+    Column("attempts", Integer, nullable=False),
+    Column("subjects", JSON, nullable=False),
+    Column("products", JSON, nullable=False),
+    Column("event", JSON, nullable=False),
+    Column("content", JSON, nullable=False),
+    Column("job", String(36), nullable=False),
+    Column("begun", Float, nullable=True),
+    Column("error", Text, nullable=False),
+    Column("user", Text, nullable=False),
+    Column("created", Float, nullable=False, index=True),
+    Column("changed", Float, nullable=False),
+)
+Index("curator_runs_due", runs.c.state, runs.c.due)
+
+#: What rules have made, at every level: none of it makes a rule fire. ``position`` is the step
+#: that made it, ``kind`` says whether it goes at the end (``curator.route.products``).
+route_products = Table(
+    "curator_route_products",
+    metadata,
+    Column("resource", String(64), primary_key=True),
+    Column("run", String(36), primary_key=True),
+    Column("rule", String(64), nullable=False),
+    Column("level", String(16), nullable=False),
+    Column("position", Integer, nullable=False),
+    Column("kind", String(16), nullable=False),
+)
+Index("curator_route_products_run", route_products.c.run, route_products.c.level)
+
+#: What there was when a run began that deletes at its end; nothing else is deleted.
+run_originals = Table(
+    "curator_run_originals",
+    metadata,
+    Column("run", String(36), primary_key=True),
+    Column("instance", String(64), primary_key=True),
+    Column("fingerprint", String(64), nullable=False),
+)
+
+#: The ledger: what goes where, and how far it has come.
+deliveries = Table(
+    "curator_deliveries",
+    metadata,
+    Column("id", String(36), primary_key=True),
+    Column("run", String(36), nullable=False, index=True),
+    Column("rule", String(64), nullable=False, index=True),
+    Column("version", String(64), nullable=False),
+    Column("level", String(16), nullable=False),
+    Column("resource", String(64), nullable=False, index=True),
+    Column("destination", String(255), nullable=False),
+    Column("priority", Integer, nullable=False),
+    Column("state", String(16), nullable=False),
+    Column("attempts", Integer, nullable=False),
+    Column("next_attempt", Float, nullable=False),
+    Column("failure", String(16), nullable=False),
+    Column("answer", Text, nullable=False),
+    Column("instances", Integer, nullable=False),
+    Column("done", Integer, nullable=False),
+    Column("options", JSON, nullable=False),
+    Column("event", JSON, nullable=False),
+    Column("user", Text, nullable=False),
+    Column("created", Float, nullable=False, index=True),
+    Column("changed", Float, nullable=False),
+    Column("since", Float, nullable=False),
+)
+Index(
+    "curator_deliveries_due",
+    deliveries.c.destination,
+    deliveries.c.state,
+    deliveries.c.next_attempt,
+)
+Index(
+    "curator_deliveries_lanes",
+    deliveries.c.destination,
+    deliveries.c.state,
+    deliveries.c.priority.desc(),
+    deliveries.c.next_attempt,
+)
+
+#: The instances of a delivery that is not over; what is confirmed is in ``sent``.
+delivery_instances = Table(
+    "curator_delivery_instances",
+    metadata,
+    Column("delivery", String(36), primary_key=True),
+    Column("instance", String(64), primary_key=True),
+    Column("fingerprint", String(64), nullable=False),
+    Column("state", String(16), nullable=False),
+    Column("answer", Text, nullable=False),
+)
+
+#: What a destination has confirmed for a rule; sent again only if the file has changed since.
+sent = Table(
+    "curator_sent",
+    metadata,
+    Column("rule", String(64), primary_key=True),
+    Column("destination", String(255), primary_key=True),
+    Column("instance", String(64), primary_key=True),
+    Column("fingerprint", String(64), nullable=False),
+    Column("delivery", String(36), nullable=False, index=True),
+    Column("at", Float, nullable=False, index=True),
 )
 
 #: Everything about a job but its plan, which may be large and is read only to run the job.

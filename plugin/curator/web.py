@@ -27,6 +27,7 @@ from curator.errors import (
 )
 from curator.gateway import Gateway
 from curator.models import InvalidModel, M, validate
+from curator.notation import from_text
 
 logger = logging.getLogger(__name__)
 
@@ -126,6 +127,28 @@ def json_object(request: Request) -> dict[str, Any]:
         raise BadBody(f"The body cannot be parsed as JSON: {_position(error)}") from None
     if not isinstance(value, dict):
         raise BadBody(f"The body must contain a JSON object, not {_json_type(value)}")
+    return value
+
+
+def written_object(request: Request) -> dict[str, Any]:
+    """Parse a body that people write: a JSON object, or YAML of one; nothing may be there twice.
+
+    Raises
+    ------
+    BadBody
+        If it is neither.
+    """
+    is_json = not request.body.strip() or request.body.lstrip().startswith(b"{")
+    if is_json:
+        json_object(request)
+    try:
+        value = from_text(request.body.decode(), ".json" if is_json else ".yaml")
+    except UnicodeDecodeError:
+        raise BadBody("The body is not UTF-8") from None
+    except ValueError as error:
+        raise BadBody(f"The body {error}") from None
+    if not isinstance(value, dict):
+        raise BadBody("The body must contain a JSON or YAML object")
     return value
 
 

@@ -25,10 +25,36 @@ class FakeOrthancError(Exception):
 
 
 class FakeChangeType:
+    COMPLETED_SERIES: ClassVar[int] = 0
+    DELETED: ClassVar[int] = 1
+    NEW_INSTANCE: ClassVar[int] = 3
     NEW_SERIES: ClassVar[int] = 4
     NEW_STUDY: ClassVar[int] = 5
     ORTHANC_STARTED: ClassVar[int] = 10
     ORTHANC_STOPPED: ClassVar[int] = 11
+    STABLE_PATIENT: ClassVar[int] = 7
+    STABLE_SERIES: ClassVar[int] = 8
+    STABLE_STUDY: ClassVar[int] = 9
+    UPDATED_ATTACHMENT: ClassVar[int] = 12
+    UPDATED_METADATA: ClassVar[int] = 13
+    JOB_SUBMITTED: ClassVar[int] = 16
+    JOB_SUCCESS: ClassVar[int] = 17
+    JOB_FAILURE: ClassVar[int] = 18
+
+
+class FakeReceivedInstanceAction:
+    KEEP_AS_IS: ClassVar[int] = 1
+    MODIFY: ClassVar[int] = 2
+    DISCARD: ClassVar[int] = 3
+
+
+class FakeInstanceOrigin:
+    UNKNOWN: ClassVar[int] = 1
+    DICOM_PROTOCOL: ClassVar[int] = 2
+    REST_API: ClassVar[int] = 3
+    PLUGIN: ClassVar[int] = 4
+    LUA: ClassVar[int] = 5
+    WEB_DAV: ClassVar[int] = 6
 
 
 class FakeResourceType:
@@ -98,7 +124,12 @@ class FakeSdk:
     audits: list[tuple[object, ...]] = field(default_factory=list)
     threads: list[str] = field(default_factory=list)
 
+    received: list[Callable[[bytes, int], tuple[int, bytes | None]]] = field(default_factory=list)
+    cstore: list[Callable[..., int]] = field(default_factory=list)
+
     ChangeType: type[FakeChangeType] = FakeChangeType
+    ReceivedInstanceAction: type[FakeReceivedInstanceAction] = FakeReceivedInstanceAction
+    InstanceOrigin: type[FakeInstanceOrigin] = FakeInstanceOrigin
     ResourceType: type[FakeResourceType] = FakeResourceType
     MetricsType: type[FakeMetricsType] = FakeMetricsType
     LoadDicomInstanceMode: type[FakeLoadDicomInstanceMode] = FakeLoadDicomInstanceMode
@@ -127,6 +158,12 @@ class FakeSdk:
     def RestApiPost(self, uri: str, body: bytes, /) -> bytes:  # noqa: N802
         return self._answer("POST", uri, body)
 
+    def RestApiGetAfterPlugins(self, uri: str, /) -> bytes:  # noqa: N802
+        return self._answer("GET", uri)
+
+    def RestApiPostAfterPlugins(self, uri: str, body: bytes, /) -> bytes:  # noqa: N802
+        return self._answer("POST", uri, body)
+
     def RestApiPut(self, uri: str, body: bytes, /) -> bytes:  # noqa: N802
         return self._answer("PUT", uri, body)
 
@@ -140,6 +177,16 @@ class FakeSdk:
         self, callback: Callable[[int, int, str], None], /
     ) -> None:
         self.on_change.append(callback)
+
+    def RegisterReceivedInstanceCallback(  # noqa: N802
+        self, callback: Callable[[bytes, int], tuple[int, bytes | None]], /
+    ) -> None:
+        self.received.append(callback)
+
+    def RegisterIncomingCStoreInstanceFilter(  # noqa: N802
+        self, callback: Callable[..., int], /
+    ) -> None:
+        self.cstore.append(callback)
 
     def SetCurrentThreadName(self, name: str, /) -> None:  # noqa: N802
         self.threads.append(name)

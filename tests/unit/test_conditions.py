@@ -179,6 +179,13 @@ def test_a_text_without_wildcards_is_like_itself_only(text):
     assert not condition.holds(lambda _path: ("x" + pattern,))
 
 
+def test_text_that_is_no_unicode_is_no_error():
+    broken = "a\ud800b"
+    condition = validate(Condition, {"Tag": "Modality", "Like": "a*b"})
+    assert condition.holds(lambda _path: (broken,))
+    assert not condition.holds(lambda _path: (broken + "c",))
+
+
 def test_every_element_that_is_asked_for_is_named():
     condition = validate(
         Condition,

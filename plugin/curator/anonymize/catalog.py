@@ -11,14 +11,15 @@ from collections import OrderedDict
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
-from curator.anonymize.definitions import Definition, Source
-from curator.anonymize.notation import MAX_LENGTH
+from curator.anonymize.definitions import Definition
 from curator.anonymize.profile import Profile
 from curator.anonymize.profile_store import ProfileStore, StoredVersion
 from curator.anonymize.resolve import Resolver
 from curator.anonymize.standard import Standard
+from curator.definition_files import Source
 from curator.errors import BadRequest, Conflict, NotFound
 from curator.models import InvalidModel, nearest, validate
+from curator.notation import MAX_LENGTH
 
 logger = logging.getLogger(__name__)
 
@@ -101,6 +102,10 @@ class Catalog:
         self._lock = threading.Lock()
         self._resolvers: OrderedDict[tuple[Source, str, str], tuple[Profile, Resolver]]
         self._resolvers = OrderedDict()
+
+    def needed_by(self, users: Users) -> None:
+        """Ask someone else, too, who needs a profile before it is deleted."""
+        self._users.append(users)
 
     # Use
 

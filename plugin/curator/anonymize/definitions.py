@@ -4,25 +4,13 @@ A wrong one stops the start of Orthanc: a profile that is only missing would be 
 first study has to go out.
 """
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from enum import StrEnum
 from pathlib import Path
 
-from curator.anonymize.notation import from_text
 from curator.anonymize.profile import Profile
+from curator.definition_files import Source, in_configuration, in_directory
 from curator.models import InvalidModel
-
-SUFFIXES = frozenset({".json", ".yaml", ".yml"})
-
-
-class Source(StrEnum):
-    """Where a profile comes from."""
-
-    SHIPPED = "Shipped"
-    CONFIGURATION = "Configuration"
-    DIRECTORY = "Directory"
-    DATABASE = "Database"
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,17 +26,6 @@ class Definition:
     profile: Profile
     source: Source
     place: str = ""
-
-
-@dataclass(frozen=True, slots=True)
-class _Found:
-    """What may be a profile, before it is validated; None where it could not even be read."""
-
-    value: object
-    source: Source
-    place: str
-    root: str
-    """What takes the place of ``$`` in a problem."""
 
 
 def define(
@@ -71,7 +48,8 @@ def define(
         Gets every problem with its place.
     """
     defined: dict[str, Definition] = {}
-    for found in (*_configured(configured), *_files(directory, problems)):
+    files = in_directory("ProfilesDirectory", directory, problems)
+    for found in (*in_configuration("Profiles", configured), *files):
         try:
             profile = parse(found.value)
         except InvalidModel as error:
@@ -83,34 +61,3 @@ def define(
                 f'{found.place}: the profile "{profile.name}" is defined in {first.place} as well'
             )
     return defined
-
-
-def _configured(configured: Sequence[object]) -> Iterator[_Found]:
-    for index, value in enumerate(configured):
-        place = f"$.Curator.Profiles[{index}]"
-        yield _Found(value, Source.CONFIGURATION, place, place)
-
-
-def _files(directory: Path | None, problems: list[str]) -> Iterator[_Found]:
-    if directory is None:
-        return
-    try:
-        files = sorted(path for path in directory.iterdir() if _is_profile(path))
-    except OSError as error:
-        problems.append(f"$.Curator.ProfilesDirectory: cannot be read: {type(error).__name__}")
-        return
-    for path in files:
-        try:
-            value = from_text(path.read_text(encoding="utf-8"), path.suffix)
-        except OSError as error:
-            problems.append(f"{path}: cannot be read: {type(error).__name__}")
-        except UnicodeDecodeError:
-            problems.append(f"{path}: is not UTF-8")
-        except ValueError as error:
-            problems.append(f"{path}: {error}")
-        else:
-            yield _Found(value, Source.DIRECTORY, str(path), f"{path}: $")
-
-
-def _is_profile(path: Path) -> bool:
-    return path.suffix in SUFFIXES and not path.name.startswith(".")

@@ -18,7 +18,7 @@ from curator.dicom.identifiers import orthanc_identifiers
 from curator.dicom.instance import Instance
 from curator.dicom.tags import Path, tag_for_keyword
 from curator.errors import CoreError, CuratorError, ErrorCode, UnreadableInstance
-from curator.gateway import Level
+from curator.level import Level
 
 _IDENTITY = tuple(
     Path(tag_for_keyword(keyword))

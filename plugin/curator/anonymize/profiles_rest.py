@@ -5,12 +5,12 @@ from typing import Any
 
 from curator.anonymize.catalog import Catalog, as_json
 from curator.anonymize.conformance import statement
-from curator.anonymize.definitions import Definition, Source
+from curator.anonymize.definitions import Definition
 from curator.anonymize.mapping import Mappings, as_csv
-from curator.anonymize.notation import from_text
 from curator.anonymize.profile import Profile
+from curator.definition_files import Source
 from curator.errors import Conflict, Forbidden, NotFound
-from curator.web import TEXT, BadBody, Endpoint, Request, Response, json_object, json_response
+from curator.web import TEXT, Endpoint, Request, Response, json_response, written_object
 
 logger = logging.getLogger(__name__)
 
@@ -78,7 +78,7 @@ class ProfilesApi:
 
     def _put(self, request: Request) -> Response:
         (name,) = request.groups
-        definition = self._catalog.put(name, _content(request), request.user)
+        definition = self._catalog.put(name, written_object(request), request.user)
         version = definition.profile.version
         logger.info("Profile put by %s: %s version %s", request.user or "-", name, version)
         return json_response(_describe(definition))
@@ -132,19 +132,3 @@ def _describe(definition: Definition) -> dict[str, Any]:
         "Options": list(profile.options),
         "Mapping": profile.mapping,
     }
-
-
-def _content(request: Request) -> dict[str, Any]:
-    """Parse the body of a PUT: a JSON object, or YAML of one; nothing may stand there twice."""
-    is_json = not request.body.strip() or request.body.lstrip().startswith(b"{")
-    if is_json:
-        json_object(request)
-    try:
-        value = from_text(request.body.decode(), ".json" if is_json else ".yaml")
-    except UnicodeDecodeError:
-        raise BadBody("The body is not UTF-8") from None
-    except ValueError as error:
-        raise BadBody(f"The body {error}") from None
-    if not isinstance(value, dict):
-        raise BadBody("The body must contain a JSON or YAML object")
-    return value

@@ -12,8 +12,9 @@ from curator.anonymize.request import (
 )
 from curator.anonymize.service import AnonymizeService
 from curator.errors import CoreError, CuratorError, ErrorCode
-from curator.gateway import Level, Resource
+from curator.gateway import Resource
 from curator.jobs import JobEngine
+from curator.level import Level
 from curator.models import Model
 from curator.web import (
     JSON,

@@ -19,13 +19,13 @@ from curator.anonymize.selector import (
     tag_selector,
     vr_selector,
 )
-from curator.anonymize.template import parse_template
 from curator.conditions import compile_pattern, number
 from curator.dicom.charset import ASCII
 from curator.dicom.element import STRING_VRS
 from curator.dicom.encode import Encoding, encode_values
 from curator.dicom.errors import UnsupportedValue
 from curator.dicom.tags import Tag, dictionary_vr
+from curator.template import parse_template
 
 if TYPE_CHECKING:
     from curator.anonymize.profile import Rule

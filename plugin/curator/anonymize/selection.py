@@ -3,7 +3,8 @@
 from collections.abc import Iterable, Sequence
 
 from curator.errors import NotFound
-from curator.gateway import Content, Gateway, Level, Resource
+from curator.gateway import Content, Gateway, Resource
+from curator.level import Level
 from curator.models import Model
 
 

@@ -23,8 +23,9 @@ from curator.anonymize.selection import Selector
 from curator.anonymize.storing import Keeper
 from curator.anonymize.task import AnonymizeTask, NoteMapping, Order, Tools
 from curator.errors import BadRequest, Conflict
-from curator.gateway import Level, Resource
+from curator.gateway import Resource
 from curator.jobs import Submission, Task
+from curator.level import Level
 from curator.models import InvalidModel, validate
 from curator.store import Store
 

@@ -29,8 +29,9 @@ from curator.anonymize.request import AnonymizeRequest
 from curator.anonymize.selection import Selector, Source
 from curator.anonymize.storing import Keeper
 from curator.errors import Conflict, CoreError, CuratorError, ErrorCode
-from curator.gateway import Content, Gateway, Level
+from curator.gateway import Content, Gateway
 from curator.jobs import Job, Phase
+from curator.level import Level
 from curator.models import Model, validate
 from curator.storing import NotStored
 

@@ -17,12 +17,12 @@ from curator.anonymize.generalize import Grain, generalized
 from curator.anonymize.keys import Keys
 from curator.anonymize.profile import Profile, Rule, Scheme
 from curator.anonymize.subject import Subject
-from curator.anonymize.template import Template, parse_template
 from curator.conditions import compile_pattern, number
 from curator.dicom.edits import KEEP, Drop, Keep, Replace, ReplaceEncoded
 from curator.dicom.element import NUMBER_CODES, STRING_VRS, Element
 from curator.dicom.errors import DicomError
 from curator.dicom.tags import Path, Tag, dictionary_vr, tag_for_keyword, tag_text
+from curator.template import Template, parse_template
 
 Lookup = Callable[[Path], tuple[str, ...]]
 """Gives the values of an element of the original instance as text; none when absent."""

@@ -20,9 +20,10 @@ from functools import partial
 from curator.access import Access
 from curator.dicom.tags import tag_text
 from curator.errors import Conflict, CoreError, CuratorError
-from curator.gateway import Content, Level, Resource
+from curator.gateway import Content, Resource
 from curator.jobs import Job, Phase
 from curator.journal import Action, Change, Journal, State
+from curator.level import Level
 from curator.models import validate
 from curator.reshape import numbering
 from curator.reshape.carry import (

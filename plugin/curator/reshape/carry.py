@@ -5,7 +5,8 @@ from typing import Protocol, TypeVar
 
 from pydantic import Field
 
-from curator.gateway import Gateway, Level, Resource
+from curator.gateway import Gateway, Resource
+from curator.level import Level
 from curator.models import Model
 from curator.reshape.plan import Plan, PlannedSeries
 

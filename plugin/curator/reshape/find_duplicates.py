@@ -16,9 +16,10 @@ from curator.access import AHEAD, Access
 from curator.dicom.errors import DicomError
 from curator.dicom.reader import pixel_digest
 from curator.errors import CoreError, NotFound
-from curator.gateway import Level, Resource
+from curator.gateway import Resource
 from curator.job_request import Identifiers, JobRequest
 from curator.jobs import Job, Task
+from curator.level import Level
 from curator.models import validate
 from curator.reshape.find_duplicates_digest import content_digest
 

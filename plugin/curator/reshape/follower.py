@@ -4,8 +4,9 @@ import logging
 import threading
 
 from curator.errors import CuratorError, trace
-from curator.gateway import Gateway, Level
+from curator.gateway import Gateway
 from curator.journal import Follow, Journal
+from curator.level import Level
 from curator.models import validate
 from curator.reshape.operation import Caller, Operation, Operations
 from curator.reshape.operations import FollowRequest

@@ -8,9 +8,10 @@ from typing import Any, Protocol
 
 from curator.access import Access
 from curator.errors import Conflict, CuratorError, NotFound
-from curator.gateway import Level, Resource
+from curator.gateway import Resource
 from curator.jobs import Job, JobEngine, Phase, Submission, TaskFactory
 from curator.journal import Entry, Journal, Taken
+from curator.level import Level
 from curator.models import validate
 from curator.reshape.apply import Applier, Run
 from curator.reshape.carry import Carrier

@@ -8,8 +8,8 @@ from pydantic import Field
 
 from curator.access import Access
 from curator.errors import Conflict, NotFound
-from curator.gateway import Level
 from curator.journal import Follow, Journal
+from curator.level import Level
 from curator.models import validate
 from curator.reshape import follow, merge, merge_patients, merge_series, split, split_patient
 from curator.reshape.carry import Carrier, ForwardCarrier

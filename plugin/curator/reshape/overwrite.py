@@ -11,9 +11,10 @@ from dataclasses import dataclass
 
 from curator.access import Access
 from curator.errors import CuratorError
-from curator.gateway import Level, Resource
+from curator.gateway import Resource
 from curator.jobs import Job
 from curator.journal import DICOM, Journal, State
+from curator.level import Level
 from curator.models import validate
 from curator.reshape.carry import Belongings, belongings_of, give, restore_missing
 from curator.storing import NotStored, check_stored, store

@@ -8,7 +8,8 @@ cache. Neither goes on, ever.
 from curator.access import Access
 from curator.dicom import reader
 from curator.dicom.errors import DicomError
-from curator.gateway import Level, Resource
+from curator.gateway import Resource
+from curator.level import Level
 
 
 def refresh(access: Access, level: Level, orthanc_id: str) -> None:

@@ -4,7 +4,8 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 from curator.errors import CoreError, CuratorError, ErrorCode, NotFound
-from curator.gateway import Gateway, Level
+from curator.gateway import Gateway
+from curator.level import Level
 from curator.reshape.merge_request import BUILTIN_MERGE_FIELDS
 from curator.reshape.operation import Caller, Operation, Operations
 from curator.reshape.request import BUILTIN_FIELDS

@@ -10,7 +10,8 @@ from curator.dicom import engine, reader, references
 from curator.dicom.errors import DicomError
 from curator.dicom.identifiers import orthanc_identifiers
 from curator.errors import Conflict, CoreError, NotFound
-from curator.gateway import Level, Resource
+from curator.gateway import Resource
+from curator.level import Level
 from curator.reshape.elements import read_elements
 from curator.reshape.files import FileCache
 from curator.reshape.numbering import whole_number

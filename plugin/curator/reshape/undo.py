@@ -7,8 +7,9 @@ from functools import partial
 
 from curator.access import Access
 from curator.errors import Conflict, NotFound
-from curator.gateway import Level, Resource
+from curator.gateway import Resource
 from curator.journal import Action, Change, Journal
+from curator.level import Level
 from curator.models import validate
 from curator.reshape.carry import Belongings, Carrier, ReturningCarrier
 from curator.reshape.files import FileCache

@@ -8,12 +8,13 @@ from sqlalchemy import update
 
 from curator.anonymize.catalog import Catalog, Reader, as_json
 from curator.anonymize.decision import Action, Place
-from curator.anonymize.definitions import Source, define
+from curator.anonymize.definitions import define
 from curator.anonymize.profile import Profile
 from curator.anonymize.profile_store import ProfileStore
 from curator.anonymize.resolve import Resolver
 from curator.anonymize.shipped import shipped
 from curator.anonymize.tables import load
+from curator.definition_files import Source
 from curator.errors import BadRequest, Conflict, NotFound
 from curator.models import validate
 from curator.store import Store, profile_versions

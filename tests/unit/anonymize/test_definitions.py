@@ -5,7 +5,8 @@ import json
 import pytest
 
 from curator.anonymize.catalog import Reader
-from curator.anonymize.definitions import Definition, Source, define
+from curator.anonymize.definitions import Definition, define
+from curator.definition_files import Source
 
 
 def read(configured=(), directory=None) -> tuple[dict[str, Definition], list[str]]:

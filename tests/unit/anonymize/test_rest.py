@@ -7,7 +7,7 @@ from typing import Any
 import pydicom
 import pytest
 
-from curator.gateway import Level
+from curator.level import Level
 from curator.web import Response
 from factory import ct_series
 from unit.anonymize.serving import PICKY, AnonymizeServer

@@ -6,9 +6,9 @@ import pytest
 from sqlalchemy import select
 
 from curator.errors import Conflict, ErrorCode
-from curator.gateway import Level
 from curator.jobs import Phase
 from curator.journal import DICOM
+from curator.level import Level
 from curator.store import Store, anonymized_instances
 from factory import ct_series, make_instance, mr_series
 from unit.anonymize.serving import KEY, NEWER_KEY, PICKY, AnonymizeServer

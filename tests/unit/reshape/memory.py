@@ -14,6 +14,7 @@ from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, tzinfo
+from hashlib import md5
 from pathlib import Path as FilePath
 from typing import Any
 from urllib.parse import unquote
@@ -26,9 +27,10 @@ from curator.dicom.errors import DicomError
 from curator.dicom.identifiers import orthanc_identifiers
 from curator.dicom.tags import Path, parse_path, tag_for_keyword
 from curator.errors import ErrorCode
-from curator.gateway import FIRST_USER_NUMBER, Gateway, Level
+from curator.gateway import FIRST_USER_NUMBER, Gateway
 from curator.jobs import JobEngine, State
 from curator.journal import DICOM, Journal
+from curator.level import Level
 from curator.models import validate
 from curator.reshape.operation import Caller, Operations, task_factory
 from curator.reshape.operations import operation_kinds
@@ -381,7 +383,12 @@ class MemoryOrthanc(FakeSdk):
             "Metadata": node.metadata,
             "Labels": sorted(node.labels),
             "Attachments": [
-                {"ContentType": number, "Uuid": uuid} for number, uuid in node.uuids.items()
+                {
+                    "ContentType": number,
+                    "Uuid": uuid,
+                    "UncompressedMD5": _md5(node.attachments[number]),
+                }
+                for number, uuid in node.uuids.items()
             ],
         }
         if node.parent:
@@ -569,6 +576,10 @@ def _json(value: object) -> bytes:
 
 def _error(code: ErrorCode) -> FakeOrthancError:
     return FakeOrthancError(int(code), code.name)
+
+
+def _md5(content: bytes) -> str:
+    return md5(content, usedforsecurity=False).hexdigest()
 
 
 def _hexadecimal(keyword: str) -> str:

@@ -9,9 +9,9 @@ from typing import Any
 import pytest
 
 from curator.errors import Conflict, CuratorError, NotFound
-from curator.gateway import Level
 from curator.jobs import Phase
 from curator.journal import Action
+from curator.level import Level
 from curator.models import validate
 from curator.reshape.apply import Applier
 from curator.reshape.files import FileCache

@@ -4,7 +4,8 @@ from typing import Any
 
 import pytest
 
-from curator.gateway import Gateway, Level, Resource
+from curator.gateway import Gateway, Resource
+from curator.level import Level
 from curator.reshape.carry import (
     HISTORY,
     Belongings,

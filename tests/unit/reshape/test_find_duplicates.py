@@ -15,7 +15,8 @@ from curator.dicom.engine import apply
 from curator.dicom.errors import DicomError
 from curator.dicom.tags import parse_path
 from curator.errors import Canceled, CoreError, ErrorCode, NotFound
-from curator.gateway import Gateway, Level
+from curator.gateway import Gateway
+from curator.level import Level
 from curator.models import InvalidModel, validate
 from curator.reshape.find_duplicates import By, FindDuplicatesRequest, FindDuplicatesService
 from curator.reshape.find_duplicates_digest import content_digest

@@ -6,8 +6,9 @@ import pytest
 
 from curator.access import Access
 from curator.errors import CoreError
-from curator.gateway import Gateway, Level
+from curator.gateway import Gateway
 from curator.journal import DICOM, Action, Change, Entry, Journal, State
+from curator.level import Level
 from curator.models import validate
 from curator.reshape.carry import Belongings, belongings_of
 from curator.reshape.overwrite import BATCH, Overwriter

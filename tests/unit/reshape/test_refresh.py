@@ -4,7 +4,8 @@ import pytest
 
 from curator.access import Access
 from curator.errors import CoreError
-from curator.gateway import Gateway, Level
+from curator.gateway import Gateway
+from curator.level import Level
 from curator.reshape.refresh import refresh
 from factory import ct_series
 from unit.reshape.memory import DICOM, MemoryOrthanc

@@ -7,7 +7,7 @@ import yaml
 from hypothesis import given
 from hypothesis import strategies as st
 
-from curator.anonymize.notation import MAX_LENGTH, from_text
+from curator.notation import MAX_LENGTH, from_text
 
 VALUES = st.recursive(
     st.none() | st.booleans() | st.integers(-(2**53), 2**53) | st.text("abcÄ: -#'\"01", max_size=8),

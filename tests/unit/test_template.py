@@ -2,8 +2,8 @@
 
 import pytest
 
-from curator.anonymize.template import parse_template
 from curator.dicom.tags import parse_path
+from curator.template import parse_template
 
 FOUND = {"StudyID": ("7",), "ImageType": ("ORIGINAL", "PRIMARY"), "StudyComments": ("a\\b",)}
 

@@ -1,4 +1,4 @@
-"""Read the text of a profile: JSON, or that part of YAML that says the same."""
+"""Read what people write, profiles and rules: JSON, or that part of YAML that says the same."""
 
 from __future__ import annotations
 

@@ -1,0 +1,1 @@
+"""Auto-routing by declarative rules, without loss."""

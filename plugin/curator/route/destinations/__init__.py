@@ -1,0 +1,1 @@
+"""Where deliveries go: modalities, peers, DICOMweb servers, webhooks and folders."""

@@ -14,14 +14,17 @@ from curator.journal import Journal
 from curator.reshape.find_duplicates import FindDuplicatesService
 from curator.reshape.operation import Operations
 from curator.reshape.operations import operation_kinds
+from curator.route.setup import Environment, Routing
 from curator.sdk import Sdk
 from curator.store import Store
 from curator.web import Endpoint
+from unit.fake_sdk import FakeSdk
 
 
 def registered() -> list[Endpoint]:
     """Build the endpoints as the plugin does, with nothing behind them."""
-    access = Access(Gateway(cast("Sdk", object())), 1, "ISO_IR 6")
+    sdk = cast("Sdk", FakeSdk())
+    access = Access(Gateway(sdk), 1, "ISO_IR 6")
     store = Store("sqlite://")
     journal = Journal(store)
     engine = JobEngine(store, {}, workers=1, history_size=1)
@@ -31,6 +34,22 @@ def registered() -> list[Endpoint]:
     key = {"CURATOR_KEY": "00" * 32}
     anonymization = prepare(Settings(), {}, Path(), key, store)
     anonymize = anonymize_service(access, store, anonymization)
-    endpoints = server.endpoints(engine, operations, kinds, searches, anonymization, anonymize)
+    routing = Routing(
+        Environment(
+            sdk=sdk,
+            access=access,
+            store=store,
+            journal=journal,
+            settings=Settings(),
+            configuration={},
+            directory=Path(),
+            tables={},
+            profile=lambda _name: None,
+            split=lambda _body: [],
+        )
+    )
+    endpoints = server.endpoints(
+        engine, operations, kinds, searches, anonymization, anonymize, routing
+    )
     store.close()
     return endpoints

@@ -5,30 +5,37 @@ import os
 import threading
 from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from typing import Any
 
 import curator
 from curator import config
 from curator.access import Access
 from curator.anonymize.anonymizers import anonymize_service
+from curator.anonymize.catalog import Catalog
 from curator.anonymize.pixels.detect import installed_detector
 from curator.anonymize.profiles_rest import ProfilesApi
 from curator.anonymize.reidentify import Reidentifier
 from curator.anonymize.rest import AnonymizeApi
 from curator.anonymize.service import AnonymizeService
 from curator.anonymize.setup import Anonymization, prepare
+from curator.errors import CuratorError
 from curator.gateway import Gateway
 from curator.jobs import JobEngine
 from curator.jobs_rest import JobsApi
 from curator.journal import Journal
+from curator.models import InvalidModel, validate
 from curator.operations_rest import OperationsApi
 from curator.reshape.find_duplicates import FindDuplicatesService
 from curator.reshape.find_duplicates_rest import FindDuplicatesApi
 from curator.reshape.follower import Follower
 from curator.reshape.operation import Operation, Operations, task_factory
 from curator.reshape.operations import FollowUp, operation_kinds
+from curator.reshape.request import SplitRequest
 from curator.reshape.rest import ReshapeApi
 from curator.reshape.undo import Undo
+from curator.route.setup import Environment, Routing
+from curator.rule_jobs import RuleJobs
 from curator.sdk import RestOutput, Sdk
 from curator.status_rest import StatusApi
 from curator.store import Store
@@ -71,6 +78,21 @@ def start(sdk: Sdk) -> None:
         config.default_charset(configuration),
         settings.cache_megabytes * 1024 * 1024,
     )
+    routing = Routing(
+        Environment(
+            sdk=sdk,
+            access=access,
+            store=store,
+            journal=journal,
+            settings=settings,
+            configuration=configuration,
+            directory=directory,
+            tables=anonymization.tables,
+            profile=partial(_problem_of_profile, anonymization.catalog),
+            split=_problems_of_split,
+        )
+    )
+    anonymization.catalog.needed_by(routing.users)
     kinds = operation_kinds(access, journal, settings.follow_days)
     searches = FindDuplicatesService(access)
     anonymize = anonymize_service(access, store, anonymization, installed_detector())
@@ -79,6 +101,7 @@ def start(sdk: Sdk) -> None:
         {
             searches.job_type: searches.task,
             anonymize.job_type: anonymize.task,
+            routing.replays.job_type: routing.replays.task,
             **{name: task_factory(access, journal, kind) for name, kind in kinds.items()},
         },
         workers=settings.workers,
@@ -96,11 +119,13 @@ def start(sdk: Sdk) -> None:
     follower = Follower(
         journal, operations, kinds[FollowUp.job_type], gateway, settings.journal_days
     )
-    for endpoint in endpoints(engine, operations, kinds, searches, anonymization, anonymize):
+    answering = endpoints(engine, operations, kinds, searches, anonymization, anonymize, routing)
+    for endpoint in answering:
         callback = _callback(endpoint, gateway, describe, threads)
         _callbacks.append(callback)
         sdk.RegisterRestCallback(endpoint.regex, callback)
-    _follow_life(sdk, engine, follower, store)
+    routing.register()
+    _follow_life(sdk, engine, follower, routing, store)
     logger.warning("Curator %s is loaded", curator.__version__)
 
 
@@ -111,13 +136,14 @@ def endpoints(
     searches: FindDuplicatesService,
     anonymization: Anonymization,
     anonymize: AnonymizeService,
+    routing: Routing,
 ) -> list[Endpoint]:
     """Return everything that Curator answers to, in the order in which it is matched."""
     access = operations.access
     gateway = access.gateway
     reidentifier = Reidentifier(gateway, anonymization.reidentify_key, access.default_charset)
     return [
-        *StatusApi(engine, gateway, anonymization.keys.identifier).endpoints(),
+        *StatusApi(engine, gateway, anonymization.keys.identifier, routing).endpoints(),
         *JobsApi(engine, gateway).endpoints(),
         *ReshapeApi(operations, kinds, gateway).endpoints(),
         *OperationsApi(operations, kinds[Undo.job_type], engine).endpoints(),
@@ -128,6 +154,7 @@ def endpoints(
             anonymization.mappings,
             allow_mapping_export=anonymization.allow_mapping_export,
         ).endpoints(),
+        *routing.endpoints(RuleJobs(anonymize, operations, kinds, engine), engine),
     ]
 
 
@@ -166,21 +193,42 @@ def _publish(gateway: Gateway, counts: Mapping[str, int]) -> None:
         gateway.set_metric(f"curator_jobs_{state.lower()}", count)
 
 
-def _follow_life(sdk: Sdk, engine: JobEngine, follower: Follower, store: Store) -> None:
+def _follow_life(
+    sdk: Sdk, engine: JobEngine, follower: Follower, routing: Routing, store: Store
+) -> None:
     """Work between the two events only: the core answers no plugin before and after."""
 
-    def on_change(change: int, _level: int, resource: str) -> None:
+    def on_change(change: int, level: int, resource: str) -> None:
+        routing.wake(change, level, resource)
         if change in (sdk.ChangeType.NEW_SERIES, sdk.ChangeType.NEW_STUDY):
             follower.arrived(resource)
         elif change == sdk.ChangeType.ORTHANC_STARTED:
             engine.start()
             follower.start()
+            routing.start()
         elif change == sdk.ChangeType.ORTHANC_STOPPED:
             engine.stop()
             follower.stop()
+            routing.stop()
             store.close()
 
     sdk.RegisterOnChangeCallback(on_change)
+
+
+def _problem_of_profile(catalog: Catalog, name: str) -> str | None:
+    try:
+        catalog.get(name)
+    except CuratorError as error:
+        return error.details
+    return None
+
+
+def _problems_of_split(body: dict[str, Any]) -> list[str]:
+    try:
+        validate(SplitRequest, body)
+    except InvalidModel as error:
+        return error.problems
+    return []
 
 
 class _OrthancHandler(logging.Handler):

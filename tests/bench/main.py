@@ -6,7 +6,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from bench import anonymize, engine, peers, reshape
+from bench import anonymize, engine, peers, reshape, route
 
 RESULTS = Path(__file__).parent / "results"
 
@@ -18,7 +18,7 @@ def main() -> None:
     _say(engine.table(results["engine"]))
     results["profile"] = engine.measure_profile(options.times)
     _say(engine.profile_table(results["profile"]))
-    results["peers"], results["memory"] = [], []
+    results["peers"], results["memory"], results["route"] = [], [], []
     for release in options.release:
         for bench in (*reshape.benches(options.threads), *anonymize.benches(options.threads)):
             if bench.name in options.bench:
@@ -30,6 +30,12 @@ def main() -> None:
             compared = peers.measure(release, options.times)
             results["peers"].append(compared)
             _say(peers.table(compared))
+        if "route" in options.bench:
+            routed = route.measure(
+                release, route.Sizes(options.instances, options.rounds, options.clients)
+            )
+            results["route"].append(routed)
+            _say(route.table(routed))
         if options.memory:
             resident = reshape.memory(release, options.memory)
             results["memory"].append(resident)
@@ -44,16 +50,19 @@ def _options() -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="tests/bench/run", description=__doc__)
     parser.add_argument("--release", action="append", help="1.12.7 or 1.13.0; both by default")
     parser.add_argument(
-        "--bench", action="append", help="split, merge, anonymize or peers; all by default"
+        "--bench",
+        action="append",
+        help="split, merge, anonymize, peers or route; all by default",
     )
     parser.add_argument("--instances", type=int, default=300, help="CT instances of 512 kB")
     parser.add_argument("--rounds", type=int, default=3, help="rounds, of which the median counts")
     parser.add_argument("--threads", type=int, default=4, help="ThreadsPerJob")
+    parser.add_argument("--clients", type=int, default=4, help="who upload to route, at a time")
     parser.add_argument("--times", type=int, default=200, help="edits per measure of the engine")
     parser.add_argument("--memory", type=int, default=3000, help="instances to watch memory over")
     parser.add_argument("--json", type=Path, help="where the figures go")
     options = parser.parse_args()
-    options.bench = options.bench or ["split", "merge", "anonymize", "peers"]
+    options.bench = options.bench or ["split", "merge", "anonymize", "peers", "route"]
     options.release = options.release or ["1.12.7", "1.13.0"]
     return options
 

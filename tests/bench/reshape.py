@@ -78,7 +78,7 @@ def memory(release: str, instances: int) -> dict[str, Any]:
         for number in range(instances // batch):
             files = ct_files(batch, number)
             _rate(server, files, number, _split_by_curator)
-            sizes.append(_resident(server.pid))
+            sizes.append(resident(server.pid))
     return {"release": release, "instances per step": batch, "resident MB": sizes}
 
 
@@ -173,7 +173,8 @@ def post(server: OrthancServer, path: str, body: dict[str, Any]) -> dict[str, An
     return dict(answer.json()) if answer.content else {}
 
 
-def _resident(pid: int) -> float:
+def resident(pid: int) -> float:
+    """Return the resident memory of a process in MB."""
     for line in Path(f"/proc/{pid}/status").read_text().splitlines():
         if line.startswith("VmRSS:"):
             return int(line.split()[1]) / 1024

@@ -2,9 +2,9 @@
 
 import pytest
 
-from bench import anonymize, engine, main, peers, reshape
+from bench import anonymize, engine, main, peers, reshape, route
 from factory import ct_series, multi_frame
-from integration.servers import engine_name, external_url
+from integration.servers import engine_name, external_url, releases
 from planting import planted
 
 BENCHES = [*reshape.benches(2), *anonymize.benches(2)]
@@ -46,3 +46,17 @@ def test_nothing_survives_curator_and_something_the_others(release):
     assert tools["Curator"]["survivors"] == {}
     assert all(row["survivors"] for name, row in tools.items() if name != "Curator")
     assert all(row["ms"] > 0 and name in peers.table(measured) for name, row in tools.items())
+
+
+def test_routing_is_measured_against_lua_and_c_store():
+    if external_url() or engine_name() != "rootfs":
+        pytest.skip("the benches start servers of their own, in root file systems")
+    sizes = route.Sizes(instances=4, rounds=1, clients=2, queued=10, seconds=0.1)
+    measured = route.measure(releases()[-1], sizes)
+    parts = [measured[name] for name in ("delivery", "upload", "isolation")]
+    assert all(rate > 0 for part in parts for rate in part["per second"].values())
+    assert measured["delivery"]["ratio to Lua"]["Lua, SendToModality"] == 1
+    assert measured["delivery"]["ratio to C-STORE"]["one batch C-STORE"] == 1
+    assert measured["idle"]["deliveries"] == 10
+    assert measured["decide"]["ms"] > 0
+    assert all(way in route.table(measured) for part in parts for way in part["per second"])

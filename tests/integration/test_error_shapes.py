@@ -133,6 +133,24 @@ ANONYMIZE: dict[str, Any] = {
 
 EXAMPLES = {
     "/curator": Example("/curator"),
+    "/curator/deliveries": Example("/curator/deliveries"),
+    "/curator/deliveries/{id}": Example("/curator/deliveries/{job}"),
+    **{
+        f"/curator/deliveries/{action}": Example(f"/curator/deliveries/{action}")
+        for action in ("retry", "cancel", "redirect")
+    },
+    **{
+        f"/curator/deliveries/{{id}}/{action}": Example(f"/curator/deliveries/{{job}}/{action}")
+        for action in ("retry", "cancel", "redirect")
+    },
+    "/curator/destinations": Example("/curator/destinations"),
+    "/curator/destinations/{name}": Example("/curator/destinations/modality:none"),
+    **{
+        f"/curator/destinations/{{name}}/{action}": Example(
+            f"/curator/destinations/modality:none/{action}"
+        )
+        for action in ("test", "pause", "resume")
+    },
     "/curator/operations": Example("/curator/operations"),
     "/curator/operations/{id}": Example("/curator/operations/{operation}"),
     "/curator/operations/{id}/instances": Example("/curator/operations/{operation}/instances"),
@@ -149,7 +167,41 @@ EXAMPLES = {
     "/curator/profiles/{name}/mapping": Example("/curator/profiles/basic/mapping"),
     "/curator/profiles/{name}/table": Example("/curator/profiles/basic/table"),
     "/curator/profiles/{name}/versions": Example("/curator/profiles/basic/versions"),
+    "/curator/rules": Example("/curator/rules"),
+    "/curator/rules/history": Example("/curator/rules/history"),
+    "/curator/rules/history/{number}": Example("/curator/rules/history/1"),
+    "/curator/rules/replay": Example("/curator/rules/replay"),
+    "/curator/rules/rollback": Example("/curator/rules/rollback"),
+    "/curator/rules/test": Example(
+        "/curator/rules/test",
+        takes_body=True,
+        good={"Resource": "{study}"},
+        wrong_types={
+            "Resource": (5, ["x"], {}),
+            "Dicom": (5, "not Base64"),
+            "Rules": ("x", {}, [5], [{"Name": "a"}]),
+            "Trigger": (5, "Stable"),
+        },
+        typo=("Resorce", "Resource"),
+        own="Resource",
+    ),
+    "/curator/rules/{name}": Example("/curator/rules/none"),
+    **{
+        f"/curator/rules/{{name}}/{action}": Example(f"/curator/rules/none/{action}")
+        for action in ("enable", "disable", "pause", "resume", "run")
+    },
+    "/curator/runs": Example("/curator/runs"),
+    "/curator/runs/{id}": Example("/curator/runs/{job}"),
+    **{
+        f"/curator/runs/{action}": Example(f"/curator/runs/{action}")
+        for action in ("retry", "cancel", "release")
+    },
+    **{
+        f"/curator/runs/{{id}}/{action}": Example(f"/curator/runs/{{job}}/{action}")
+        for action in ("retry", "cancel", "release")
+    },
     "/curator/schemas/profile": Example("/curator/schemas/profile"),
+    "/curator/schemas/rules": Example("/curator/schemas/rules"),
     "/jobs": Example("/jobs"),
     "/jobs/{id}": Example("/jobs/{job}"),
     "/jobs/{id}/cancel": Example("/jobs/{job}/cancel"),

@@ -8,7 +8,7 @@ from enum import StrEnum
 from pathlib import Path
 from typing import Annotated, Any
 
-from pydantic import Field, StrictBool
+from pydantic import Field, StrictBool, field_validator
 from sqlalchemy import URL
 
 from curator.models import InvalidModel, Model, validate
@@ -33,6 +33,15 @@ class ConfigurationError(ValueError):
 DestinationName = Annotated[str, Field(pattern=r"^[A-Za-z0-9_-]{1,64}$")]
 
 
+#: Names and values of headers of HTTP (RFC 9110 5.1, 5.5): nothing that could end one and begin
+#: another.
+HeaderName = Annotated[str, Field(pattern=r"^[A-Za-z0-9!#$%&'*+.^_`|~-]{1,100}$")]
+HeaderValue = Annotated[str, Field(pattern=r"^[\x20-\x7e]*$")]
+
+#: Headers that Curator sets itself.
+_OWN_HEADERS = ("content-length", "content-type", "transfer-encoding")
+
+
 class WebhookContent(StrEnum):
     """What is posted to a webhook."""
 
@@ -53,12 +62,20 @@ class Webhook(Model):
         Whether certificates are checked, or a file with those that are trusted.
     """
 
-    url: Annotated[str, Field(pattern=r"^https?://[^\s]+$")]
+    url: Annotated[str, Field(pattern=r"^https?://[\x21-\x7e]+$")]
     content: WebhookContent = WebhookContent.JSON
     secret_file: str | None = None
-    headers: dict[str, str] = Field(default_factory=dict)
+    headers: dict[HeaderName, HeaderValue] = Field(default_factory=dict)
     timeout: Annotated[float, Field(gt=0, le=3600, strict=False)] = 30.0
     verify: bool | str = True
+
+    @field_validator("headers")
+    @classmethod
+    def _check_headers(cls, headers: dict[str, str]) -> dict[str, str]:
+        for name in headers:
+            if name.lower() in _OWN_HEADERS or name.lower().startswith("x-curator-"):
+                raise ValueError(f"{name} is set by Curator itself")
+        return headers
 
 
 class Folder(Model):

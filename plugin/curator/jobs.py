@@ -345,6 +345,16 @@ class JobEngine:
         """
         return self.begin(submission)()
 
+    def answer(self, submission: Submission, *, waits: bool) -> dict[str, Any]:
+        """Submit a job, and return what the core answers: its content, or at once where it is.
+
+        Raises
+        ------
+        CuratorError
+            What made a job fail that is waited for.
+        """
+        return self.submit_and_wait(submission) if waits else where(self.submit(submission))
+
     def wait(self, job_id: str) -> dict[str, Any]:
         """Wait for the end of a job that was submitted before, and return its content.
 
@@ -673,6 +683,11 @@ def describe(row: Row) -> dict[str, Any]:
     if finished:
         described["CompletionTime"] = row["changed"]
     return described
+
+
+def where(job_id: str) -> dict[str, Any]:
+    """Return what the core answers at once of a job: its identifier, and where it is."""
+    return {"ID": job_id, "Path": f"/jobs/{job_id}"}
 
 
 def timestamp() -> str:

@@ -6,10 +6,15 @@ Fields are ``PascalCase`` in JSON, as everywhere in Orthanc, and unknown ones ar
 import difflib
 import json
 import re
+from functools import cache
 from typing import Any, TypeVar
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 from pydantic.alias_generators import to_pascal
+
+#: Problems that are told at most; a text that is nothing but mistakes is not answered with a longer
+#: one.
+MOST_PROBLEMS = 100
 
 
 class Model(BaseModel):
@@ -53,7 +58,7 @@ def validate(model: type[M], value: object) -> M:
     Raises
     ------
     InvalidModel
-        With every problem, not the first one only.
+        With every problem, not the first one only; of more than `MOST_PROBLEMS`, with their number.
     """
     try:
         return model.model_validate_json(json.dumps(value), by_alias=True, by_name=False)
@@ -61,7 +66,10 @@ def validate(model: type[M], value: object) -> M:
         raise InvalidModel(["$: is nested too deeply"]) from None
     except ValidationError as error:
         found = error.errors(include_url=False)
-        problems = [_explain(model, one) for one in found if not _follows_from_others(one, found)]
+        told = found[:MOST_PROBLEMS]
+        problems = [_explain(model, one) for one in told if not _follows_from_others(one, found)]
+        if len(found) > len(told):
+            problems.append(f"$: {len(found) - len(told)} more problems are not told")
         raise InvalidModel(list(dict.fromkeys(problems))) from None
 
 
@@ -110,6 +118,7 @@ _QUOTED = re.compile(r"'([^']*)'")
 _UNION_MEMBER = re.compile(r"(str|int|float|bool)$|(tuple|list|dict|function-[a-z]+)\[|\[key\]$")
 
 
+@cache
 def _field_names(model: type[Model]) -> list[str]:
     """Names of all fields that a model knows, at any depth."""
     schema = model.model_json_schema()

@@ -1,5 +1,6 @@
 """Start and stop of Curator inside Orthanc: what is registered, and in which order it ends."""
 
+import atexit
 import logging
 import os
 import threading
@@ -19,6 +20,7 @@ from curator.anonymize.reidentify import Reidentifier
 from curator.anonymize.rest import AnonymizeApi
 from curator.anonymize.service import AnonymizeService
 from curator.anonymize.setup import Anonymization, prepare
+from curator.early_stop import EarlyStop
 from curator.errors import CuratorError
 from curator.gateway import Gateway
 from curator.jobs import JobEngine
@@ -39,7 +41,7 @@ from curator.rule_jobs import RuleJobs
 from curator.sdk import RestOutput, Sdk
 from curator.status_rest import StatusApi
 from curator.store import Store
-from curator.web import Endpoint, Request, Response, allowed_methods, dispatch
+from curator.web import TEXT, Endpoint, Request, Response, allowed_methods, dispatch, forward
 
 logger = logging.getLogger(__name__)
 
@@ -95,7 +97,9 @@ def start(sdk: Sdk) -> None:
     anonymization.catalog.needed_by(routing.users)
     kinds = operation_kinds(access, journal, settings.follow_days)
     searches = FindDuplicatesService(access)
-    anonymize = anonymize_service(access, store, anonymization, installed_detector())
+    anonymize = anonymize_service(
+        access, store, anonymization, installed_detector(), routing.witness
+    )
     engine = JobEngine(
         store,
         {
@@ -119,13 +123,14 @@ def start(sdk: Sdk) -> None:
     follower = Follower(
         journal, operations, kinds[FollowUp.job_type], gateway, settings.journal_days
     )
+    leave = Leave()
     answering = endpoints(engine, operations, kinds, searches, anonymization, anonymize, routing)
-    for endpoint in answering:
+    for endpoint in (*answering, leave.endpoint(gateway)):
         callback = _callback(endpoint, gateway, describe, threads)
         _callbacks.append(callback)
         sdk.RegisterRestCallback(endpoint.regex, callback)
     routing.register()
-    _follow_life(sdk, engine, follower, routing, store)
+    _follow_life(sdk, engine, follower, routing, store, gateway, leave)
     logger.warning("Curator %s is loaded", curator.__version__)
 
 
@@ -194,9 +199,21 @@ def _publish(gateway: Gateway, counts: Mapping[str, int]) -> None:
 
 
 def _follow_life(
-    sdk: Sdk, engine: JobEngine, follower: Follower, routing: Routing, store: Store
+    sdk: Sdk,
+    engine: JobEngine,
+    follower: Follower,
+    routing: Routing,
+    store: Store,
+    gateway: Gateway,
+    leave: Callable[[], None],
 ) -> None:
     """Work between the two events only: the core answers no plugin before and after."""
+
+    def halt() -> None:
+        routing.halt()
+        engine.stop()
+
+    early = EarlyStop(halt, gateway.name_thread)
 
     def on_change(change: int, level: int, resource: str) -> None:
         routing.wake(change, level, resource)
@@ -206,13 +223,43 @@ def _follow_life(
             engine.start()
             follower.start()
             routing.start()
+            early.start()
         elif change == sdk.ChangeType.ORTHANC_STOPPED:
-            engine.stop()
+            early.stop()
+            halt()
             follower.stop()
             routing.stop()
             store.close()
+            atexit.register(leave)
 
+    _callbacks.append(on_change)
     sdk.RegisterOnChangeCallback(on_change)
+
+
+class Leave:
+    """Ends the process when the interpreter is finalized, the last thing that Orthanc does.
+
+    The core has stopped its servers and jobs by then. What comes after would crash it now and then:
+    the Python plugin frees a change twice that comes after its own thread has ended, and a thread
+    in a call to a destination that neither answers nor hangs up works on with memory that is freed.
+    An interpreter that has loaded NumPy cannot be started again either: ``/tools/reset`` ends the
+    process, too, with a status that tells a service manager to start it again.
+    """
+
+    def __init__(self) -> None:
+        self._status = os.EX_OK
+
+    def endpoint(self, gateway: Gateway) -> Endpoint:
+        """Return what takes notice of a reset."""
+
+        def reset(request: Request) -> Response:
+            self._status = os.EX_TEMPFAIL
+            return forward(gateway, request, TEXT)
+
+        return Endpoint("/tools/reset", {"POST": reset})
+
+    def __call__(self) -> None:
+        os._exit(self._status)
 
 
 def _problem_of_profile(catalog: Catalog, name: str) -> str | None:
@@ -239,7 +286,8 @@ class _OrthancHandler(logging.Handler):
         self._sdk = sdk
 
     def emit(self, record: logging.LogRecord) -> None:
-        message = self.format(record).replace("\r", " ").replace("\n", " ")
+        text = self.format(record)  # which may quote what a client or a destination says
+        message = "".join(one if one.isprintable() else " " for one in text)
         if record.levelno >= logging.ERROR:
             self._sdk.LogError(message)
         elif record.levelno >= logging.WARNING:

@@ -34,6 +34,9 @@ logger = logging.getLogger(__name__)
 #: Phrases of the core that newer releases of Python write differently.
 _PHRASES = {416: "Requested Range Not Satisfiable"}
 
+#: Characters of the name of a user that are kept.
+LONGEST_USER = 256
+
 #: Levels of JSON that the core is handed; some hundreds overflow its stack.
 MOST_LEVELS = 100
 
@@ -58,14 +61,18 @@ class Request:
 
     @property
     def user(self) -> str:
-        """Name of the user, as far as HTTP basic authentication tells it."""
+        """Name of the user, as far as HTTP basic authentication tells it.
+
+        Where Orthanc asks for no password it is whatever the client says, and it gets into logs.
+        """
         scheme, _, credentials = self.headers.get("authorization", "").partition(" ")
         if scheme.lower() != "basic":
             return ""
         try:
-            return base64.b64decode(credentials, validate=True).decode().partition(":")[0]
+            name = base64.b64decode(credentials, validate=True).decode().partition(":")[0]
         except ValueError:  # not Base64, or not UTF-8
             return ""
+        return "".join(one if one.isprintable() else "?" for one in name[:LONGEST_USER])
 
     def flag(self, name: str) -> bool:
         """Tell whether a flag such as ``?expand`` is set, by the core's rules."""
@@ -267,7 +274,8 @@ def _error_response(
     text = json.dumps(
         body, indent="\t", sort_keys=True, ensure_ascii=False, separators=(",", " : ")
     )
-    return Response(text.encode() + b"\n", TEXT, error.status)
+    # what is wrong is quoted, and may be half of a surrogate pair, which UTF-8 does not have
+    return Response(text.encode(errors="replace") + b"\n", TEXT, error.status)
 
 
 class _NotJson(ValueError):

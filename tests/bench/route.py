@@ -27,9 +27,10 @@ from curator.route.kinds import Trigger
 from curator.route.rule import RuleSet
 from factory import make_series, make_study
 from integration.archives import ARCHIVE, at_port, count, modality
-from integration.routing import destination, rule, wait_for_deliveries
+from integration.routing import destination, rule
 from integration.scp import Scp
 from integration.servers import Http, OrthancServer, free_port
+from integration.waiting import wait_until
 
 LUA = """
 function OnStoredInstance(instanceId, tags, metadata)
@@ -165,6 +166,8 @@ def idle(release: str, queued: int, seconds: float) -> dict[str, Any]:
             time.sleep(0.5)  # looking costs more than queuing
         costs["queued"] = _cost_after_restart(server, seconds)
         post(server, "/curator/deliveries/cancel", {"All": True})
+        while _is_busy(server):
+            time.sleep(0.5)
         costs["none"] = _cost_after_restart(server, seconds)
     return costs
 
@@ -262,9 +265,15 @@ def _started(servers: list[OrthancServer]) -> Iterator[None]:
 def _empty(server: OrthancServer, archive: OrthancServer) -> None:
     """Begin anew, when what was sent is also noted."""
     if "Curator" in server.launch.settings:
-        wait_for_deliveries(server, destination=PACS)
+        wait_until("notes", lambda: _under_way(server), lambda number: number == 0)
     server.clear()
     archive.clear()
+
+
+def _under_way(server: OrthancServer) -> int:
+    """Count the deliveries to the archive that are not over."""
+    found = destination(server, PACS)["Deliveries"]
+    return int(found["Queued"]) + int(found["Sending"])
 
 
 def _upload(server: OrthancServer, files: list[bytes], clients: int) -> None:
@@ -317,6 +326,12 @@ def _facts() -> Facts:
         datetime.now(UTC),
         sources=(Source(remote_aet="CT1", origin="DicomProtocol"),),
     )
+
+
+def _is_busy(server: OrthancServer) -> bool:
+    """Tell whether any run is not over."""
+    wanted = {"state": "Waiting,Running,Sending", "limit": 1}
+    return bool(server.http.json("/curator/runs", params=wanted)["Runs"])
 
 
 def _cost_after_restart(server: OrthancServer, seconds: float) -> dict[str, float]:

@@ -26,6 +26,7 @@ class Answer:
     status: int = 200
     headers: tuple[tuple[str, str], ...] = ()
     body: bytes = b""
+    promised: int = 0  # bytes that never come, beside those of the body
 
 
 class HttpSink:
@@ -67,7 +68,7 @@ class HttpSink:
                 self.send_response(answer.status)
                 for name, value in answer.headers:
                     self.send_header(name, value)
-                self.send_header("Content-Length", str(len(answer.body)))
+                self.send_header("Content-Length", str(len(answer.body) + answer.promised))
                 self.end_headers()
                 if self.command != "HEAD":
                     self.wfile.write(answer.body)

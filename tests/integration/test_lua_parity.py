@@ -13,15 +13,20 @@ from typing import Any
 import pytest
 from pydicom import Dataset, dcmread
 
+from curator.level import Level
 from factory import make_instance, uid
-from integration.archives import ARCHIVE, count, modality, wait_for_count
+from integration.archives import ARCHIVE, at_port, count, modality, wait_for_count
 from integration.http_sink import HttpSink
-from integration.servers import OrthancServer, engine_name, external_url
-from integration.waiting import wait_for_job, wait_until
+from integration.servers import OrthancServer, engine_name, external_url, free_port
+from integration.waiting import wait_until
 
 pytestmark = pytest.mark.skipif(
     external_url() is not None, reason="starts servers of its own; CURATOR_TEST_URL names another"
 )
+
+
+#: What ``SetHttpCredentials`` of Lua does.
+HEADERS = {"Authorization": "Basic eDp5"}
 
 
 @dataclass(frozen=True)
@@ -55,10 +60,10 @@ def shared_site(release: str) -> Iterator[Site]:
     with archive, HttpSink() as web:
         settings = {
             "StableAge": 1,
-            "DicomModalities": {"archive": modality(archive)},
+            "DicomModalities": {"archive": modality(archive), "off": at_port(free_port())},
             "OrthancPeers": {"archive": {"Url": archive.url}},
             "UserMetadata": {"routed": 1024},
-            "Curator": {"Webhooks": {"web": {"Url": web.url}}},
+            "Curator": {"Webhooks": {"web": {"Url": web.url, "Headers": HEADERS}}},
         }
         with OrthancServer(release, settings, engine=engine_name()) as router:
             yield Site(router, archive, web)
@@ -140,44 +145,48 @@ def test_http_post_of_a_stable_study(site):
     study = upload(site)
     wait_until("events", site.told, bool)
     assert [(one["Rule"], one["ID"]) for one in site.told()] == [("tell", study)]
+    assert site.web.posted[0].headers.items() >= {"authorization": "Basic eDp5"}.items()
 
 
 def test_on_deleted_at_every_level(site):
-    site.use(rule("deleted", "Deleted", {"Send": "webhook:web"}))
+    of_studies = {"Metadata": "Level", "Equals": "Study"}
+    tell = {"Send": "webhook:web"}
+    site.use(rule("all", "Deleted", tell), rule("studies", "Deleted", tell, If=of_studies))
     study = upload(site)
     site.router.http.delete(f"/studies/{study}")
-    levels = {"Patient", "Study", "Series", "Instance"}
+    expected = {("all", level) for level in Level} | {("studies", Level.STUDY)}
     wait_until(
         "events",
-        lambda: {(one["Trigger"], one["Level"]) for one in site.told()},
-        lambda found: found == {("Deleted", level) for level in levels},
+        lambda: {(one["Rule"], one["Level"]) for one in site.told()},
+        lambda found: found == expected,
     )
 
 
-def test_on_updated(site):
+def test_on_updated_at_every_level(site):
     site.use(rule("updated", "Updated", {"Send": "webhook:web"}))
-    study = upload(site)
-    site.router.http.put(f"/studies/{study}/metadata/routed", data=b"by hand")
+    upload(site)
+    updated = set()
+    for level in Level:
+        (one,) = site.router.http.json(f"/{level.collection}")
+        put = site.router.http.put(f"/{level.collection}/{one}/metadata/routed", data=b"by hand")
+        assert put.ok, put.text
+        updated.add(("Updated", level, one))
     wait_until(
         "events",
-        site.told,
-        lambda found: any(
-            (one["Trigger"], one["Level"], one["ID"]) == ("Updated", "Study", study)
-            for one in found
-        ),
+        lambda: {(one["Trigger"], one["Level"], one["ID"]) for one in site.told()},
+        lambda found: found >= updated,
     )
 
 
-def test_on_job(site):
+@pytest.mark.parametrize(("to", "end"), [("archive", "Success"), ("off", "Failure")])
+def test_on_job(site, to, end):
     site.use(rule("jobs", "Job", {"Send": "webhook:web"}))
-    study = upload(site)
-    body = {"Replace": {"StudyID": "8"}, "Asynchronous": True}
-    job = site.router.http.post(f"/studies/{study}/modify", body).json()["ID"]
-    wait_for_job(site.router.http, job)
+    body = {"Resources": [upload(site)], "Asynchronous": True}
+    job = site.router.http.post(f"/modalities/{to}/store", body).json()["ID"]
     wait_until(
         "events",
         lambda: {one["State"] for one in site.told() if one["ID"] == job},
-        lambda found: found == {"Submitted", "Success"},
+        lambda found: found == {"Submitted", end},
     )
 
 

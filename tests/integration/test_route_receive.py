@@ -1,5 +1,7 @@
 """Rules at reception hold alike for C-STORE, REST and STOW; who sends is told what they refuse."""
 
+import sqlite3
+from contextlib import closing
 from io import BytesIO
 from zipfile import ZipFile
 
@@ -163,6 +165,14 @@ def test_rules_by_rest_hold_at_once_but_not_for_what_curator_stores_itself(new_s
     assert answer.status_code == 400
     assert "$.Receive[0].Then[0].Set.PatientNam" in answer.json()["Details"]
     assert rest(server, make_instance(Modality="US")) == 400
+
+    server.kill()
+    with closing(sqlite3.connect(server.storage / "curator.db")) as database, database:
+        database.execute("UPDATE curator_rule_sets SET content = replace(content, 'Then', 'Gone')")
+    server.start()  # with rules that this Curator does not know any more
+    (*_, problem) = server.http.json("/curator")["Problems"]
+    assert "Nothing that comes in is stored" in problem
+    assert rest(server, make_instance(Modality="US")) == 500
 
     assert server.http.put("/curator/rules", {}).status_code == 200
     assert rest(server, make_instance(Modality="US")) == "Success"

@@ -3,6 +3,7 @@
 import pytest
 
 from curator.store import Store
+from unit.databases import prepare
 
 
 @pytest.fixture
@@ -11,7 +12,8 @@ def url(tmp_path):
 
 
 @pytest.fixture
-def store(url):
+def store(tmp_path, url):
+    prepare(tmp_path / "curator.db")
     store = Store(url)
     yield store
     store.close()

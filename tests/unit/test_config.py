@@ -91,6 +91,15 @@ def test_without_threads_the_line_to_add_is_told(python):
         ({"AllowMappingExport": "true"}, "$.Curator.AllowMappingExport"),
         ({"AllowMappingExport": 1}, "$.Curator.AllowMappingExport"),
         ({"ReidentifyKeyFile": False}, "$.Curator.ReidentifyKeyFile"),
+        ({"Webhooks": {"h": {"Url": "http://a/\x00"}}}, "$.Curator.Webhooks.h.Url"),
+        (
+            {"Webhooks": {"h": {"Url": "http://a", "Headers": {"X": "1\r\nY: 2"}}}},
+            "$.Curator.Webhooks.h.Headers.X",
+        ),
+        (
+            {"Webhooks": {"h": {"Url": "http://a", "Headers": {"content-length": "5"}}}},
+            "$.Curator.Webhooks.h.Headers",
+        ),
         ({"workers": 2}, "$.Curator.workers"),
         (None, "$.Curator"),
         ([], "$.Curator"),

@@ -1,5 +1,6 @@
 """Validation of what comes in: every problem, where it is, and what would be right."""
 
+import re
 from enum import StrEnum
 from typing import Annotated, Literal
 
@@ -126,6 +127,14 @@ def test_deep_nesting_is_refused(depth):
 
 def test_half_a_surrogate_pair_is_refused():
     assert problems({"Name": "\ud800"})[0].startswith("$: Invalid JSON")
+
+
+def test_of_nothing_but_mistakes_some_are_told_and_the_number_of_the_others():
+    with pytest.raises(InvalidModel) as refusal:
+        validate(Vehicle, {f"Nothing{index}": 1 for index in range(20_000)})
+    *told, rest = refusal.value.problems
+    assert len(told) == 100
+    assert re.fullmatch(r"\$: 19\d{3} more problems are not told", rest)
 
 
 def test_the_message_holds_all_problems():

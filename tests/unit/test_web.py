@@ -201,6 +201,12 @@ def test_an_error_has_the_status_and_texts_of_the_core(error, status, phrase, co
     assert (body["Method"], body["Uri"]) == ("POST", "/studies/x/split")
 
 
+def test_half_a_surrogate_pair_in_an_error_is_answered():
+    response = run(raising(BadRequest('"\ud800" is unknown')))
+    assert response.status == 400
+    assert error_of(response)["Details"] == '"?" is unknown'
+
+
 def test_without_details_the_field_is_absent():
     assert set(error_of(run(raising(CoreError(17, "Unknown resource"))))) == KEYS
 
@@ -256,6 +262,14 @@ def test_an_error_of_the_sdk_becomes_the_cores_error():
 )
 def test_the_user_is_read_from_basic_authentication(header, user):
     assert Request("GET", "/", headers={"authorization": header}).user == user
+
+
+def test_the_name_of_a_user_cannot_break_a_line_of_the_log():
+    name = "eve\nINFO all is well\x1b[2J\x00\u2028" + "x" * 1000
+    header = "Basic " + base64.b64encode(f"{name}:x".encode()).decode()
+    user = Request("GET", "/", headers={"authorization": header}).user
+    assert user.startswith("eve?INFO all is well?[2J??x")
+    assert len(user) == 256
 
 
 def test_without_authentication_there_is_no_user():

@@ -14,6 +14,7 @@ from curator.anonymize.pixels.tables import known_devices
 from curator.anonymize.profile import Profile
 from curator.anonymize.service import AnonymizeService
 from curator.anonymize.setup import Anonymization
+from curator.anonymize.task import NoWitness, Witness
 from curator.anonymize.values import Values
 from curator.errors import Conflict
 from curator.store import Store
@@ -96,6 +97,7 @@ def anonymize_service(
     store: Store,
     anonymization: Anonymization,
     detector: TextDetector | None = None,
+    witness: Witness | None = None,
 ) -> AnonymizeService:
     """Return what the routes ask, with all that belongs to it."""
     return AnonymizeService(
@@ -105,4 +107,5 @@ def anonymize_service(
         Anonymizers(anonymization, access.default_charset, detector),
         anonymization.keys.identifier,
         anonymization.mappings.note,
+        witness or NoWitness(),
     )

@@ -102,10 +102,7 @@ class AnonymizeApi:
         if parsed.dry_run:
             return json_response(self._service.dry_run(resources, profile))
         submission = self._service.submission(level, resources, parsed, profile, request.user)
-        if parsed.waits:
-            return json_response(self._engine.submit_and_wait(submission))
-        job_id = self._engine.submit(submission)
-        return json_response({"ID": job_id, "Path": f"/jobs/{job_id}"})
+        return json_response(self._engine.answer(submission, waits=parsed.waits))
 
     def _instance(self, request: Request) -> Response:
         parsed = parse(ProfileRequest, json_object(request))

@@ -21,7 +21,7 @@ from curator.anonymize.request import AnonymizeRequest, ProfileRequest
 from curator.anonymize.result import Anonymized, Explained
 from curator.anonymize.selection import Selector
 from curator.anonymize.storing import Keeper
-from curator.anonymize.task import AnonymizeTask, NoteMapping, Order, Tools
+from curator.anonymize.task import AnonymizeTask, NoteMapping, Order, Tools, Witness
 from curator.errors import BadRequest, Conflict
 from curator.gateway import Resource
 from curator.jobs import Submission, Task
@@ -51,6 +51,8 @@ class AnonymizeService:
         Identifier of the key in use, for profiles that name none.
     note_mapping : callable
         Keeps which Patient IDs became which, for profiles that ask for it.
+    witness : Witness
+        Is told what jobs make.
     """
 
     job_type = "CuratorAnonymize"
@@ -63,6 +65,7 @@ class AnonymizeService:
         anonymizers: AnonymizerFactory,
         key: str,
         note_mapping: NoteMapping,
+        witness: Witness,
     ) -> None:
         self.gateway = access.gateway
         self.selector = Selector(access.gateway)
@@ -72,6 +75,7 @@ class AnonymizeService:
         self._anonymizers = anonymizers
         self._key = key
         self._note_mapping = note_mapping
+        self._witness = witness
         self._keeper = Keeper(access.gateway, access.default_charset)
 
     def profile(self, request: ProfileRequest) -> Profile:
@@ -185,7 +189,14 @@ class AnonymizeService:
             anonymizer = Unavailable(gone)
         with_before = request.map or profile.mapping
         maker = Maker(self._access, anonymizer, with_before=with_before)
-        tools = Tools(self._access, self._record, maker, self._keeper, self._note_mapping)
+        tools = Tools(
+            access=self._access,
+            record=self._record,
+            maker=maker,
+            keeper=self._keeper,
+            note_mapping=self._note_mapping,
+            witness=self._witness,
+        )
         return AnonymizeTask(tools, order)
 
 

@@ -14,9 +14,9 @@ Every step can be done twice: the same instance always becomes the same one.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Collection, Iterable, Iterator
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Protocol
 
 from pydantic import Field
 
@@ -75,6 +75,26 @@ class Plan(Model):
     patient_ids: dict[str, str] = Field(default_factory=dict)
 
 
+class Witness(Protocol):
+    """Is told what jobs make, so that nobody removes what a job counts on."""
+
+    def wanted(self, job_id: str, instances: Collection[str]) -> None:
+        """Take notice of what a job makes, before it looks what of that is stored."""
+
+    def storing(self, job_id: str, instances: Collection[str]) -> None:
+        """Take notice of what of that was not, before it is stored."""
+
+
+class NoWitness:
+    """Takes no notice: nobody else removes what jobs make."""
+
+    def wanted(self, job_id: str, instances: Collection[str]) -> None:
+        """Do nothing."""
+
+    def storing(self, job_id: str, instances: Collection[str]) -> None:
+        """Do nothing."""
+
+
 @dataclass(frozen=True, slots=True)
 class Tools:
     """What an anonymization works with.
@@ -90,6 +110,7 @@ class Tools:
     maker: Maker
     keeper: Keeper
     note_mapping: NoteMapping
+    witness: Witness
 
 
 @dataclass(frozen=True, slots=True)
@@ -251,8 +272,11 @@ class AnonymizeTask:
             self._enter(made, progress)
         job.claim({made.after.study for made in portion})
         wanted = [one.after.instance for one in portion if one.after.instance not in progress.ours]
+        self._tools.witness.wanted(job.id, wanted)
         standing = {one.orthanc_id for one in self._gateway.lookup(wanted)}
-        self._tools.record.note(job.id, [one for one in wanted if one not in standing])
+        new = [one for one in wanted if one not in standing]
+        self._tools.witness.storing(job.id, new)
+        self._tools.record.note(job.id, new)
 
         def put(made: Made) -> None:
             self._put(made, made.after.instance in standing)

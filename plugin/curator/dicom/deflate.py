@@ -7,6 +7,9 @@ import zlib
 
 from curator.dicom.errors import Malformed
 
+MOST_BYTES = 2**30
+"""Of an unpacked data set; some kilobytes can pretend to be gigabytes."""
+
 
 def inflated(data: bytes, start: int) -> bytes:
     """Return the data set that follows deflated from `start`.
@@ -17,13 +20,15 @@ def inflated(data: bytes, start: int) -> bytes:
     Raises
     ------
     Malformed
-        If it is cut off, damaged, or followed by anything else.
+        If it is cut off, damaged, larger than `MOST_BYTES`, or followed by anything else.
     """
     inflater = zlib.decompressobj(-zlib.MAX_WBITS)
     try:
-        body = inflater.decompress(data[start:])
+        body = inflater.decompress(data[start:], MOST_BYTES + 1)
     except zlib.error:
         raise Malformed("The deflated data set is damaged", start) from None
+    if len(body) > MOST_BYTES:
+        raise Malformed("The deflated data set is too large", start)
     trailer = struct.pack("<II", zlib.crc32(body), len(body) & 0xFFFFFFFF)
     if not inflater.eof or inflater.unused_data not in (b"", b"\0", trailer, trailer + b"\0"):
         raise Malformed("The deflated data set does not end with the file", start)

@@ -28,7 +28,4 @@ class FindDuplicatesApi:
             priority=parsed.priority,
             user_data=parsed.user_data,
         )
-        if parsed.waits:
-            return json_response(self._engine.submit_and_wait(submission))
-        job_id = self._engine.submit(submission)
-        return json_response({"ID": job_id, "Path": f"/jobs/{job_id}"})
+        return json_response(self._engine.answer(submission, waits=parsed.waits))

@@ -9,7 +9,7 @@ from typing import Any, Protocol
 from curator.access import Access
 from curator.errors import Conflict, CuratorError, NotFound
 from curator.gateway import Resource
-from curator.jobs import Job, JobEngine, Phase, Submission, TaskFactory
+from curator.jobs import Job, JobEngine, Phase, Submission, TaskFactory, where
 from curator.journal import Entry, Journal, Taken
 from curator.level import Level
 from curator.models import validate
@@ -145,7 +145,7 @@ class Operations:
                 outcome = self._start(entry, submission)
         if earlier is not None:
             return self._result(earlier, request.waits)
-        return outcome() if request.waits else _where(entry.job)
+        return outcome() if request.waits else where(entry.job)
 
     def _earlier(self, kind: Operation, entry: Entry, request: PlannedRequest) -> Row | None:
         """Return the operation that has this identifier, unless it failed and has left nothing."""
@@ -159,7 +159,7 @@ class Operations:
 
     def _result(self, earlier: Row, waits: bool) -> dict[str, Any]:
         if not waits:
-            return _where(earlier["job"])
+            return where(earlier["job"])
         return dict(earlier["content"]) if earlier["done"] else self._engine.wait(earlier["job"])
 
     def _start(self, entry: Entry, submission: Submission) -> Callable[[], dict[str, Any]]:
@@ -259,7 +259,3 @@ def _refuse_another(row: Row, kind: Operation, resource: str, request: PlannedRe
 
 def _what(request: PlannedRequest) -> dict[str, Any]:
     return request.model_dump(mode="json", exclude=set(CARRIED_OUT))
-
-
-def _where(job_id: str) -> dict[str, Any]:
-    return {"ID": job_id, "Path": f"/jobs/{job_id}"}

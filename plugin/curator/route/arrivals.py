@@ -1,7 +1,7 @@
 """Asks the rules about what has happened, and says what is to be kept of it."""
 
 import uuid
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 from dataclasses import replace
 
 from curator.dicom.tags import Path
@@ -27,6 +27,8 @@ class Arrivals:
     reader : FactsReader
     rules : callable
         Returns the rules that are in use.
+    made : callable
+        Returns those of some resources that rules have made.
     clock : callable
         Seconds since 1970.
     new_id : callable, optional
@@ -38,12 +40,14 @@ class Arrivals:
         gateway: Gateway,
         reader: FactsReader,
         rules: Callable[[], RuleSet],
+        made: Callable[[Iterable[str]], Collection[str]],
         clock: Callable[[], float],
         new_id: Callable[[], str] = lambda: str(uuid.uuid4()),
     ) -> None:
         self._gateway = gateway
         self._reader = reader
         self._rules = rules
+        self._made = made
         self._clock = clock
         self._new_id = new_id
 
@@ -70,8 +74,7 @@ class Arrivals:
         """
         rules = self.rules(event.trigger) if only is None else only
         if event.trigger is Trigger.STORED_INSTANCE:
-            instances = self._gateway.lookup(event.instances)
-            return self._gathered(event.trigger, instances, rules, self._making())
+            return self._gathered(event.trigger, self._arrived(event), rules, self._making())
         facts = self._facts(event)
         if facts is None:
             return Plan()
@@ -114,6 +117,14 @@ class Arrivals:
             now = self._reader.now()
             return Facts(event.level, event.resource, _no_values, now, metadata=metadata)
         return self._reader.facts(event.level, event.resource)
+
+    def _arrived(self, event: Event) -> list[Resource]:
+        """Return new instances that no rule has made, as far as that is known already.
+
+        What is noted as made only later is told apart when the run begins.
+        """
+        made = self._made(event.instances) if event.instances else ()
+        return [one for one in self._gateway.lookup(event.instances) if one.orthanc_id not in made]
 
     def _gathered(
         self, trigger: Trigger, found: Iterable[Resource], rules: Sequence[Rule], making: Making

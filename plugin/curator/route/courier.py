@@ -16,17 +16,20 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from curator.config import DestinationSettings
 from curator.errors import CuratorError, NotFound, trace
+from curator.level import Level
 from curator.route.attempt import Attempt
 from curator.route.breaker import Breaker, BreakerState
 from curator.route.delivery import Delivery, Destination, Failure, Outcome, Package
 from curator.route.delivery_rows import InstanceState
 from curator.route.hours import opening
+from curator.route.inventory import Inventory
 from curator.route.kinds import DeliveryState, DestinationKind, FailureKind
 from curator.route.lanes import Lanes
 from curator.route.ledger import Ledger
 from curator.route.pauses import PauseKind, Pauses
 from curator.route.rate import Bucket
 from curator.route.retry import Settlement, settle
+from curator.route.run import Subject
 
 logger = logging.getLogger(__name__)
 
@@ -62,6 +65,7 @@ class Surroundings:
     """
 
     ledger: Ledger
+    inventory: Inventory
     find: Callable[[str], Destination]
     pauses: Pauses
     name_thread: Callable[[str], None]
@@ -295,12 +299,30 @@ class Courier:
         with self._lock:
             if self._bucket is not None:
                 self._bucket = self._bucket.take(len(attempt.instances) or 1, self._clock())
-        package = Package(delivery, attempt.instances, delivery.event)
         try:
-            return destination.send(package, attempt.confirm, partial(self._is_unwanted, delivery))
+            changed = self._changed(attempt) if delivery.options.copies else {}
+            going = tuple(one for one in attempt.instances if one not in changed)
+            if attempt.instances and not going:
+                return Outcome(changed)
+            package = Package(delivery, going)
+            unwanted = partial(self._is_unwanted, delivery)
+            outcome = destination.send(package, attempt.confirm, unwanted)
+            return replace(outcome, failures={**outcome.failures, **changed})
         except Exception as error:  # noqa: BLE001  it has to be noted, whatever it is
             logger.error("Delivery %s to %s: %s", delivery.id, self._name, trace(error))
             return Outcome(failure=Failure(FailureKind.TRANSIENT, UNEXPECTED))
+
+    def _changed(self, attempt: Attempt) -> dict[str, Failure]:
+        """Return the copies in whose place something else is stored now: it is not for them."""
+        expected = self._ledger.fingerprints(attempt.delivery, attempt.instances)
+        failure = Failure(FailureKind.GONE, "was replaced before it could be sent")
+        inventory = self._around.inventory
+        stored = inventory.instances(Subject(Level.INSTANCE, one) for one in attempt.instances)
+        return {
+            name: failure
+            for name, resource in stored.items()
+            if inventory.fingerprint(resource) != expected[name]
+        }
 
     def _is_unwanted(self, delivery: Delivery) -> bool:
         """Tell whether a delivery that is under way is to end: Orthanc stops, or a user says so."""

@@ -14,6 +14,7 @@ from curator.gateway import Gateway
 from curator.route.breaker import BreakerState
 from curator.route.courier import Courier, Surroundings
 from curator.route.delivery import Delivery, Destination
+from curator.route.inventory import Inventory
 from curator.route.kinds import DeliveryState
 from curator.route.ledger import Ledger
 from curator.route.pauses import PauseKind, Pauses
@@ -76,6 +77,7 @@ class Couriers:
         self._delivered: Counter[str] = Counter()
         self._around = Surroundings(
             ledger=ledger,
+            inventory=Inventory(gateway),
             find=destinations.get,
             pauses=pauses,
             name_thread=gateway.name_thread,

@@ -203,7 +203,8 @@ class Course:
 
     def _noted(self, note: str) -> str:
         """Return what the run says of itself, with one more note; errors that are over go."""
-        before = self._run.error if not self._run.attempts else ""
+        failed = self._run.attempts or self._run.error.startswith(self._placed(""))
+        before = "" if failed else self._run.error
         return "; ".join(dict.fromkeys(filter(None, (before, note))))
 
     def _is_delivered(self) -> bool:

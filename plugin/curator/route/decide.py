@@ -115,11 +115,14 @@ def _is_meant(rule: Rule, trigger: Trigger | None, facts: Facts) -> bool:
         return False
     if trigger is not None:
         return rule.when is trigger
-    return not rule.only_tells and _level_of_facts(rule) in (None, facts.level)
+    return not rule.only_tells and level_of_facts(rule) in (None, facts.level)
 
 
-def _level_of_facts(rule: Rule) -> Level | None:
-    """Return the level that a rule is asked at, which is each instance for stored ones."""
+def level_of_facts(rule: Rule) -> Level | None:
+    """Return the level of what a rule's condition is asked of; None where any will do.
+
+    It is that of what the rule works on, but for stored instances, which are asked one by one.
+    """
     return Level.INSTANCE if rule.when is Trigger.STORED_INSTANCE else rule.level
 
 
@@ -146,7 +149,7 @@ def _facts(rule: Rule, test: RuleTest) -> Facts:
         for name, values in test.tags.items()
     }
     return Facts(
-        level=_level_of_facts(rule) or Level.STUDY,
+        level=level_of_facts(rule) or Level.STUDY,
         resource="",
         values=lambda path: given.get(path, ()),
         now=datetime.fromisoformat(test.time) if test.time else _WHENEVER,

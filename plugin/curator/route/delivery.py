@@ -26,6 +26,8 @@ class SendOptions:
         Seconds after which it is parked whatever the attempts.
     window : str or None
         When it may be sent (``Mon-Fri 18:00-07:00``); beside the window of the destination.
+    copies : bool
+        Whether it is of copies that the rule has made: nothing else goes in their place.
     """
 
     transcode: str | None = None
@@ -36,6 +38,7 @@ class SendOptions:
     longest: float = 3600.0
     max_age: float = 7 * 86400.0
     window: str | None = None
+    copies: bool = False
 
 
 @dataclass(frozen=True)
@@ -91,13 +94,10 @@ class Package:
     ----------
     instances : tuple of str
         Orthanc identifiers of what is not confirmed yet; empty for a mere notice to a webhook.
-    event : dict
-        What a webhook is told.
     """
 
     delivery: Delivery
     instances: tuple[str, ...]
-    event: dict[str, Any] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)

@@ -1,4 +1,4 @@
-"""Windows of deliveries by the local clock of this machine."""
+"""The local clock of this machine, and windows by it."""
 
 from datetime import datetime
 

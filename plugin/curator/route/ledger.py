@@ -194,6 +194,29 @@ class Ledger:
         with self._store.transaction() as connection:
             return _sent(rule, destination, fingerprints, connection)
 
+    def forget_canceled(self, run_id: str) -> None:
+        """Let a run open anew what was canceled, and what was redirected meanwhile.
+
+        What has arrived stays in the ledger, and does not go again.
+
+        Raises
+        ------
+        Conflict
+            If one of them is just ending.
+        """
+        found = self.of_run(run_id)
+        if all(one.state != DeliveryState.CANCELED for one in found):
+            return
+        again = (DeliveryState.CANCELED, DeliveryState.REDIRECTED)
+        ids = [one.id for one in found if one.state in again]
+        with self._lock:
+            if not self._under_way.isdisjoint(ids):
+                raise Conflict(f"A delivery of run {run_id} is just ending")
+        with self._store.transaction() as connection:
+            for chunk in chunks(ids):
+                connection.execute(delete(delivery_instances).where(_PARTS.delivery.in_(chunk)))
+                connection.execute(delete(deliveries).where(deliveries.c.id.in_(chunk)))
+
     def forget_sent(self, rule: str, destination: str, instances: Iterable[str]) -> None:
         """Let instances go to a destination again with the next delivery of a rule."""
         with self._store.transaction() as connection:
@@ -356,6 +379,15 @@ class Ledger:
             if known:
                 self._add_done(delivery.id, len(known), connection)
         return tuple(instance for instance in queued if instance not in known)
+
+    def fingerprints(self, delivery: Delivery, instances: Iterable[str]) -> dict[str, str]:
+        """Return what instances of a delivery were when it was opened."""
+        query = select(_PARTS.instance, _PARTS.fingerprint).where(_PARTS.delivery == delivery.id)
+        return {
+            row["instance"]: row["fingerprint"]
+            for chunk in chunks(instances)
+            for row in self._store.rows(query.where(_PARTS.instance.in_(chunk)))
+        }
 
     def confirm(self, delivery: Delivery, instances: Sequence[str]) -> int:
         """Note what a destination has confirmed; return how many of them are new."""

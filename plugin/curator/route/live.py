@@ -9,15 +9,16 @@ import logging
 import threading
 from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, replace
+from itertools import islice
 from typing import Any
 
 from curator.definition_files import Source
 from curator.errors import BadRequest, Conflict, NotFound
-from curator.models import InvalidModel, nearest
+from curator.models import MOST_PROBLEMS, InvalidModel, nearest
 from curator.route.definitions import Defined, Definition, relocated
 from curator.route.rule import RuleSet
 from curator.route.rule_store import NO_SET, RuleStore, StoredSet
-from curator.route.validation import Reader, Surroundings
+from curator.route.validation import RuleReader, Surroundings
 
 logger = logging.getLogger(__name__)
 
@@ -34,12 +35,15 @@ class _State:
         One for each rule, in their order.
     problems : tuple of str
         Why the set by REST is not in use.
+    is_closed : bool
+        Whether nothing may come in, since its rules at reception cannot be used.
     """
 
     stored: StoredSet
     rules: RuleSet
     definitions: tuple[Definition, ...]
     problems: tuple[str, ...] = ()
+    is_closed: bool = False
 
 
 class LiveRules:
@@ -51,14 +55,14 @@ class LiveRules:
         What the configuration and the directory have.
     sets : RuleStore
         What was put by REST.
-    reader : Reader
+    reader : RuleReader
         Validates sets as they are written.
     surroundings : Surroundings
         What they are checked against as well.
     """
 
     def __init__(
-        self, defined: Defined, sets: RuleStore, reader: Reader, surroundings: Surroundings
+        self, defined: Defined, sets: RuleStore, reader: RuleReader, surroundings: Surroundings
     ) -> None:
         self._defined = defined
         self._sets = sets
@@ -73,6 +77,11 @@ class LiveRules:
     def current(self) -> RuleSet:
         """Return the rules, those at reception too."""
         return self._state.rules
+
+    @property
+    def is_closed(self) -> bool:
+        """Whether nothing may come in, since there are rules at reception that cannot be used."""
+        return self._state.is_closed
 
     @property
     def number(self) -> int:
@@ -238,7 +247,9 @@ class LiveRules:
     def _visible(self, stored: StoredSet) -> StoredSet:
         """Return a set without the rules that the configuration has as well."""
         rules = [rule for rule in stored.rules if rule["Name"] not in self._defined.rules]
-        return _with_rules(stored, rules)
+        known = {one["Name"] for one in self._defined.receive}
+        receive = [rule for rule in stored.receive if rule["Name"] not in known]
+        return replace(stored, content={**stored.content, "Rules": rules, "Receive": receive})
 
     def _unknown(self, name: str) -> NotFound:
         known = [one.rule.name for one in self._state.definitions]
@@ -294,7 +305,8 @@ class LiveRules:
         chosen = [(index, rule) for index, rule in added if checked is None or rule.name in checked]
         roots = [f"$.Rules[{index}]" for index, _ in chosen]
         missing = self._surroundings.problems(RuleSet(rules=tuple(rule for _, rule in chosen)))
-        found = [relocated(one, {"Rules": roots}) for one in missing]
+        told = islice(missing, MOST_PROBLEMS)
+        found = [relocated(one, {"Rules": roots}) for one in told]
         if found:
             raise BadRequest("; ".join(found))
         return state
@@ -342,32 +354,46 @@ class LiveRules:
     def _loaded(self, stored: StoredSet) -> _State:
         """Take up the set of the last start, without those rules that the configuration has now.
 
-        One that this Curator does not accept is not used, also not in part.
+        One that this Curator does not accept is not used, but for its rules at reception where
+        they are valid by themselves. Where they are not, nothing comes in: what they are there to
+        keep out or to change would be stored as it is.
         """
-        for rule in stored.rules:
-            found = self._defined.rules.get(rule["Name"])
-            if found is not None:
-                logger.warning(
-                    "The rule %s of the database is not used: it is defined in %s",
-                    found.rule.name,
-                    found.place,
-                )
+        visible = self._visible(stored)
+        for name in sorted(_names(stored) - _names(visible)):
+            found = self._defined.rules.get(name)
+            place = "the configuration, at reception" if found is None else found.place
+            logger.warning(
+                "The rule %s of the database is not used: it is defined in %s", name, place
+            )
         try:
-            return self._combined(self._visible(stored))
+            return self._combined(visible)
         except InvalidModel as error:
             problems = [
                 f"Rule set {stored.number} of the database is not valid any more, none of its rules"
                 f" is used: {problem}"
                 for problem in error.problems
             ]
+        is_closed = False
+        try:
+            state = self._combined(_with_rules(visible, []))
+        except InvalidModel:
+            is_closed = True
+            problems.append(
+                "Nothing that comes in is stored, since the rules at reception are not valid: put"
+                " another rule set, or go back to an earlier one"
+            )
+            state = self._combined(NO_SET)
         for problem in problems:
             logger.error("%s", problem)
-        state = self._combined(NO_SET)
-        return _State(stored, state.rules, state.definitions, tuple(problems))
+        return _State(stored, state.rules, state.definitions, tuple(problems), is_closed)
 
 
 def _with_rules(stored: StoredSet, rules: Sequence[Content]) -> StoredSet:
     return replace(stored, content={**stored.content, "Rules": list(rules)})
+
+
+def _names(stored: StoredSet) -> set[str]:
+    return {str(rule["Name"]) for rule in (*stored.rules, *stored.receive)}
 
 
 def _misshapen(content: Content) -> list[str]:

@@ -8,9 +8,12 @@ from typing import Any
 from curator.level import Level
 from curator.route.decide import Reason, Verdict
 from curator.route.events import Event
-from curator.route.kinds import NOTICES, RunState
+from curator.route.kinds import NOTICES, RunState, Trigger
 from curator.route.rule import Rule
 from curator.route.run import Run, Subject
+
+#: Notices of what is, or was, in the DICOM model.
+_WITH_LEVEL = frozenset({Trigger.DELETED, Trigger.UPDATED})
 
 #: Seconds before a run is looked at whose condition could not be decided.
 UNDECIDED = 30.0
@@ -177,7 +180,7 @@ def told(event: Event) -> dict[str, Any]:
     """Return what is told of an event that has no resource, or whose resource is gone."""
     return {
         "Trigger": event.trigger,
-        "Level": event.level,
-        "Resource": event.resource,
+        **({"Level": event.level} if event.trigger in _WITH_LEVEL else {}),
+        **({"ID": event.resource} if event.resource else {}),
         **event.details,
     }

@@ -84,6 +84,15 @@ class Deliveries(Protocol):
     def cancel_all(self, which: Filter, user: str) -> Any:
         """Cancel all deliveries of a filter that are not over."""
 
+    def forget_canceled(self, run_id: str) -> None:
+        """Let a run open anew what was canceled, and what was redirected meanwhile.
+
+        Raises
+        ------
+        Conflict
+            If one of them is just ending.
+        """
+
     def instances(self, delivery_id: str) -> list[dict[str, Any]]:
         """Return the instances of a delivery: ``instance``, ``state``, ``answer``."""
 

@@ -3,15 +3,15 @@
 import threading
 from collections import Counter
 from collections.abc import Collection, Iterable, Iterator, Mapping
-from datetime import UTC, datetime
 from enum import StrEnum
 
-from sqlalchemy import Select, delete, exists, insert, select
+from sqlalchemy import Select, delete, exists, insert, select, update
 
 from curator.gateway import Gateway, Resource
 from curator.level import Level
 from curator.route.inventory import Inventory
 from curator.route.kinds import UNFINISHED_RUNS, RunState
+from curator.route.moments import parse_moment
 from curator.route.run import Run, Subject
 from curator.store import Store, route_products, runs
 
@@ -49,23 +49,40 @@ class Products:
         with self._lock:
             self._insert(run, Level.INSTANCE, kinds)
 
-    def note_made(self, run: Run, made: Iterable[Resource], *, moved: bool) -> list[str]:
-        """Note instances that a step has made, and return those that are gone again.
+    def note_made(self, run: Run, made: Iterable[str], kind: ProductKind) -> list[str]:
+        """Note instances that a step goes on with, and return those that are gone again.
 
-        Those that were there before the step, and that no other run has made that goes on still,
-        are noted as found.
+        Parameters
+        ----------
+        kind : ProductKind
+            Of those that were not noted before.
         """
-        begun = run.begun if run.begun is not None else run.created
-        resources = {one.orthanc_id: one for one in made}
+        names = list(made)
         with self._lock:
-            shared = self._unfinished_copies(resources, run.id)
-            kinds = {
-                orthanc_id: _kind(one, begun, orthanc_id in shared, moved=moved)
-                for orthanc_id, one in resources.items()
-            }
-            self._insert(run, Level.INSTANCE, kinds)
-            there = {one.orthanc_id for one in self._gateway.lookup(resources)}
-        return sorted(resources.keys() - there)
+            self._insert(run, Level.INSTANCE, dict.fromkeys(names, kind))
+            there = {one.orthanc_id for one in self._gateway.lookup(names)}
+        return sorted(set(names) - there)
+
+    def share(self, run: Run, instances: Iterable[str]) -> None:
+        """Note that a run needs instances as well, where others have made them that go on still.
+
+        Called before the run looks whether they are there: they stay there from now on.
+        """
+        with self._lock:
+            shared = self._unfinished_copies(instances, run.id)
+            self._insert(run, Level.INSTANCE, dict.fromkeys(shared, ProductKind.COPY))
+
+    def spare(self, instances: Iterable[str]) -> None:
+        """Let instances stay that runs have made, as a user has asked for them."""
+        columns = route_products.c
+        with self._lock:
+            for batch in _batches(instances):
+                with self._store.transaction() as connection:
+                    connection.execute(
+                        update(route_products)
+                        .where(columns.resource.in_(batch), columns.kind == ProductKind.COPY)
+                        .values(kind=ProductKind.FOUND)
+                    )
 
     def mark_parents(self, run: Run, made: Iterable[Resource]) -> None:
         """Note patients, studies and series that hold nothing but what rules have made."""
@@ -262,23 +279,12 @@ class Products:
                 yield row["resource"]
 
 
-def _kind(resource: Resource, begun: float, shared: bool, *, moved: bool) -> ProductKind:
-    if moved:
-        return ProductKind.MOVED
-    stood = received(resource) < int(begun)
-    return ProductKind.FOUND if stood and not shared else ProductKind.COPY
-
-
 def received(resource: Resource) -> float:
     """Return when an instance was received, in seconds since 1970; the core keeps whole seconds.
 
     What the core does not know counts as received for ever: nothing that may be another's goes.
     """
-    text = resource.metadata.get("ReceptionDate", "")
-    try:
-        return datetime.strptime(text, "%Y%m%dT%H%M%S").replace(tzinfo=UTC).timestamp()
-    except ValueError:
-        return 0.0
+    return parse_moment(resource.metadata.get("ReceptionDate", "")) or 0.0
 
 
 def _batches(resources: Iterable[str]) -> Iterator[Collection[str]]:

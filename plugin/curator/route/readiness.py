@@ -2,13 +2,13 @@
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
-from datetime import datetime
 
 from curator.errors import Conflict
 from curator.gateway import Resource
 from curator.level import Level
 from curator.route import completeness
 from curator.route.facts import Facts, Undecidable
+from curator.route.hours import local
 from curator.route.kinds import Trigger
 from curator.route.ports import Reader
 from curator.route.products import received
@@ -196,7 +196,7 @@ def _instance(orthanc_id: str) -> Subject:
 
 def _as_fired(facts: Facts, run: Run) -> Facts:
     """Return facts with the time at which the rule fired: what waits does not miss its window."""
-    return replace(facts, now=datetime.fromtimestamp(run.created).astimezone())
+    return replace(facts, now=local(run.created))
 
 
 def _stopped(rule: Rule, facts: Facts) -> str:

@@ -23,6 +23,7 @@ from curator.errors import BadRequest, CuratorError
 from curator.gateway import Content, Gateway, Resource, uri
 from curator.level import Level
 from curator.route.facts import Facts, Source, Undecidable
+from curator.route.hours import local
 
 LEVELS = tuple(Level)
 
@@ -102,7 +103,7 @@ class FactsReader:
 
     def now(self) -> datetime:
         """Return the local time, with its zone."""
-        return datetime.fromtimestamp(self._clock()).astimezone()
+        return local(self._clock())
 
     def _facts(self, resource: Resource, known: dict[str, Resource]) -> Facts:
         family = _Family(self._gateway, self._default_charset, resource, known)

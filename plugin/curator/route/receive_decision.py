@@ -126,7 +126,7 @@ class ReceiveRules:
     written : tuple of ReceiveRule
         Valid ones.
     tables : mapping
-        The tables of ``ValuesTables``, by name.
+        The tables of ``LookupTables``, by name.
     """
 
     written: tuple[ReceiveRule, ...] = ()

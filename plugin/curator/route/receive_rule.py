@@ -42,7 +42,8 @@ from curator.dicom.tags import (
 )
 from curator.models import InvalidModel, Model, nearest, validate
 from curator.route.condition import RuleCondition
-from curator.route.problem import Problem, refuse
+from curator.route.problem import Location, Problem, refuse
+from curator.route.rule import MAX_RULES, RuleName, RulePriority
 from curator.template import Template, parse_template
 
 Table = Mapping[str, str]
@@ -51,13 +52,6 @@ Table = Mapping[str, str]
 Scalar = StrictStr | StrictInt | StrictFloat
 
 Values = Scalar | Annotated[tuple[Scalar, ...], Field(strict=False)]
-
-Location = tuple[str | int, ...]
-
-NAME = r"^[A-Za-z0-9][A-Za-z0-9_.-]{0,63}$"
-
-#: At most as many rules at reception.
-MOST_RULES = 1000
 
 #: C-STORE statuses by which a sender sees that the instance was not stored (PS3.4 B.2.3, PS3.7 C).
 REFUSALS = frozenset(
@@ -296,17 +290,17 @@ class ReceiveRule(Model):
         Whether it may say which study, series or instance it is.
     """
 
-    name: Annotated[str, Field(pattern=NAME)]
+    name: RuleName
     description: str = ""
     enabled: StrictBool = True
-    priority: Annotated[int, Field(ge=-1000, le=1000)] = 0
+    priority: RulePriority = 0
     if_: Annotated[RuleCondition | None, Field(alias="If")] = None
     then: Annotated[tuple[Action, ...], Field(min_length=1, strict=False), BeforeValidator(_listed)]
     force: StrictBool = False
 
     @model_validator(mode="after")
     def _check(self) -> Self:
-        refuse([*_unanswerable(self.if_, ("If",)), *self._problems()])
+        refuse([*_unanswerable(self.if_), *self._problems()])
         return self
 
     @cached_property
@@ -314,7 +308,7 @@ class ReceiveRule(Model):
         """Whether its condition is on the AE title of the sender."""
         return any(
             one.source is not None and one.source.remote_aet is not None
-            for _, one in _walk(self.if_, ())
+            for _, one in _conditions(self.if_)
         )
 
     @property
@@ -353,22 +347,13 @@ class ReceiveRule(Model):
                 known.add(path)
 
 
-def _walk(
-    condition: RuleCondition | None, location: Location
-) -> Iterator[tuple[Location, RuleCondition]]:
-    """Yield a condition and all those in it, with their places."""
-    if condition is None:
-        return
-    yield location, condition
-    yield from _walk(condition.not_, (*location, "Not"))
-    for name, children in (("All", condition.all_), ("Any", condition.any_)):
-        for index, child in enumerate(children or ()):
-            yield from _walk(child, (*location, name, index))
+def _conditions(condition: RuleCondition | None) -> Iterable[tuple[Location, RuleCondition]]:
+    return () if condition is None else condition.walk(("If",))
 
 
-def _unanswerable(condition: RuleCondition | None, location: Location) -> Iterator[Problem]:
+def _unanswerable(condition: RuleCondition | None) -> Iterator[Problem]:
     """Yield what nobody knows of an instance that is not stored yet."""
-    for place, one in _walk(condition, location):
+    for place, one in _conditions(condition):
         for name in ("label", "metadata", "count"):
             if getattr(one, name) is not None:
                 yield Problem(
@@ -382,7 +367,7 @@ def _unanswerable(condition: RuleCondition | None, location: Location) -> Iterat
 
 
 class _ReceiveSet(Model):
-    receive: Annotated[tuple[ReceiveRule, ...], Field(max_length=MOST_RULES)] = ()
+    receive: Annotated[tuple[ReceiveRule, ...], Field(max_length=MAX_RULES)] = ()
 
 
 def read_rules(values: Sequence[object], tables: Mapping[str, Table]) -> tuple[ReceiveRule, ...]:

@@ -32,6 +32,7 @@ from curator.dicom.tags import parse_path
 from curator.errors import trace
 from curator.route.condition import Origin
 from curator.route.facts import Source
+from curator.route.hours import local
 from curator.route.receive_decision import (
     Decision,
     Impossible,
@@ -122,6 +123,7 @@ class Reception:
         self._notes: dict[int, _Note] = {}
         self._counts = {"rejected": 0, "failed": 0}
         self._is_registered = False
+        self._is_closed = False
 
     def register(self) -> None:
         """Let the core ask about every instance; only while it loads the plugin."""
@@ -149,11 +151,16 @@ class Reception:
             If they are not valid; then those before stay in use.
         """
         self._rules = ReceiveRules(read_rules(rules, self._tables), self._tables)
+        self._is_closed = False
+
+    def close(self) -> None:
+        """Let nothing in until rules are used: those that there are cannot be."""
+        self._is_closed = True
 
     def received(self, dicom: bytes, origin: int) -> Answer:
         """Decide on a file, and change it (``RegisterReceivedInstanceCallback``)."""
         self._notes.pop(get_ident(), None)
-        if not self._rules.rules or self._is_ours():
+        if not self._has_a_say or self._is_ours():
             return self._actions.KEEP_AS_IS, None
         try:
             return self._decided(dicom, self._origins.get(origin, Origin.UNKNOWN))
@@ -172,7 +179,7 @@ class Reception:
         """
         note = self._notes.pop(get_ident(), None)
         if note is None:
-            return PROCESSING_FAILURE if self._rules.rules else SUCCESS
+            return PROCESSING_FAILURE if self._has_a_say else SUCCESS
         source = Source(remote_aet=instance.GetInstanceRemoteAet(), origin=Origin.DICOM_PROTOCOL)
         try:
             ending = note.decision.settled(source, self._now())
@@ -184,7 +191,13 @@ class Reception:
         self._tell(ending.rule, ending.rejection, note.orthanc_id)
         return ending.rejection.dimse
 
+    @property
+    def _has_a_say(self) -> bool:
+        return self._is_closed or bool(self._rules.rules)
+
     def _decided(self, dicom: bytes, origin: Origin) -> Answer:
+        if self._is_closed:
+            raise Impossible("the rules at reception are not valid")
         instance = opened(dicom, self._default_charset)
         if instance.meta.is_directory:
             return self._actions.MODIFY, NO_DICOM  # the core stores none either
@@ -230,7 +243,7 @@ class Reception:
         self._publish(f"curator_receive_{what}", self._counts[what])
 
     def _now(self) -> datetime:
-        return datetime.fromtimestamp(self._clock()).astimezone()
+        return local(self._clock())
 
 
 def _orthanc_id(instance: Instance) -> str:

@@ -88,11 +88,11 @@ def decide(
     if failure.kind == FailureKind.PERMANENT:
         return Park(failure.answer)
     if attempts >= options.attempts:
-        return Park(f"{failure.answer} (given up after {attempts} attempts)")
+        return Park(f"{failure.answer} (given up, attempts: {attempts})")
     least = min(failure.retry_after or 0.0, options.longest)
     wait = max(least, chance * pause(attempts, options.first, options.longest))
     if max(0.0, age) + wait > options.max_age:
-        return Park(f"{failure.answer} (given up after {options.max_age / _HOUR:g} hours)")
+        return Park(f"{failure.answer} (given up, hours: {options.max_age / _HOUR:g})")
     return Again(now + wait)
 
 

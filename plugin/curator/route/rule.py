@@ -22,7 +22,20 @@ from curator.route.window import WindowText
 #: A set with more rules is refused.
 MAX_RULES = 1000
 
-Seconds = Annotated[float, Field(gt=0, strict=False, allow_inf_nan=False)]
+#: The name of a rule.
+RuleName = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]{0,63}$")]
+
+#: Rules with a higher one are looked at first.
+RulePriority = Annotated[int, Field(ge=-1000, le=1000)]
+
+#: Steps of one rule.
+MAX_STEPS = 100
+
+#: The longest time that a rule can name: 10 years. No clock and no calendar ends before.
+_LONGEST_HOURS = 87_600
+_LONGEST_SECONDS = _LONGEST_HOURS * 3600
+
+Seconds = Annotated[float, Field(gt=0, le=_LONGEST_SECONDS, strict=False)]
 
 
 class Else(StrEnum):
@@ -55,7 +68,7 @@ class Complete(Model):
         Seconds after the event.
     """
 
-    quiet: Annotated[float, Field(ge=0, strict=False, allow_inf_nan=False)] = 0.0
+    quiet: Annotated[float, Field(ge=0, le=_LONGEST_SECONDS, strict=False)] = 0.0
     series: tuple[RuleCondition, ...] = ()
     counts: dict[Counted, Annotated[int, Field(ge=1)]] = Field(default_factory=dict)
     deadline: Seconds = 3600.0
@@ -71,7 +84,7 @@ class Complete(Model):
 class Batch(Model):
     """How long instances of one series are gathered (``StoredInstance``)."""
 
-    seconds: Annotated[float, Field(ge=0, le=3600, strict=False)] = 1.0
+    seconds: Annotated[float, Field(ge=0, le=3600, strict=False)] = 0.5
     instances: Annotated[int, Field(ge=1, le=10_000)] = 100
 
 
@@ -81,7 +94,7 @@ class Retry(Model):
     attempts: Annotated[int, Field(ge=1, le=1000)] = 12
     first: Seconds = 30.0
     max_: Annotated[Seconds, Field(alias="Max")] = 3600.0
-    max_age: Seconds = 168.0
+    max_age: Annotated[float, Field(gt=0, le=_LONGEST_HOURS, strict=False)] = 168.0
 
     @model_validator(mode="after")
     def _check(self) -> Self:
@@ -207,15 +220,15 @@ class Rule(Model):
         Whether copies made on the way stay after their delivery.
     """
 
-    name: Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]{0,63}$")]
-    version: Annotated[str, Field(min_length=1, max_length=64)] = "1"
+    name: RuleName
+    version: Annotated[str, Field(pattern=r"^[^\x00-\x1f\x7f]{1,64}$")] = "1"
     description: str = ""
     enabled: StrictBool = True
     when: Trigger
     label: str | None = None
-    priority: Annotated[int, Field(ge=-1000, le=1000)] = 0
+    priority: RulePriority = 0
     if_: Annotated[RuleCondition | None, Field(alias="If")] = None
-    then: Annotated[tuple[Step, ...], Field(min_length=1)]
+    then: Annotated[tuple[Step, ...], Field(min_length=1, max_length=MAX_STEPS)]
     else_: Annotated[Else, Field(alias="Else")] = Else.CONTINUE
     stop: StrictBool = False
     complete: Complete | None = None
@@ -285,7 +298,7 @@ class RuleSet(Model):
         """Return the destinations that the rules send to."""
         return [
             Mention(f"{path}.Send.To[{index}]", name)
-            for path, step in self._steps()
+            for path, step in self.steps()
             if step.send is not None
             for index, name in enumerate(step.send.to)
         ]
@@ -294,11 +307,12 @@ class RuleSet(Model):
         """Return the profiles that the rules anonymize with."""
         return [
             Mention(f"{path}.Anonymize.Profile", step.anonymize.profile)
-            for path, step in self._steps()
+            for path, step in self.steps()
             if step.anonymize is not None
         ]
 
-    def _steps(self) -> Iterator[tuple[str, Step]]:
+    def steps(self) -> Iterator[tuple[str, Step]]:
+        """Yield the steps of all rules, each with its JSON path."""
         for number, rule in enumerate(self.rules):
             for position, step in enumerate(rule.then):
                 yield f"$.Rules[{number}].Then[{position}]", step

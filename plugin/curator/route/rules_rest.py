@@ -182,8 +182,13 @@ class RulesApi:
         return json_response({"Paused": False})
 
     def _named(self, request: Request) -> str:
-        """Return the name of a rule that there is, for an action without options."""
-        name = self._live.definition(request.groups[0]).rule.name
+        """Return the name of a rule that there is, or that has runs, for an action without options.
+
+        What was paused can go on also after its rule was taken out of the set.
+        """
+        (name,) = request.groups
+        if not self._runs.find(rule=name, limit=1):
+            self._live.definition(name)
         if request.body.strip():
             parse(NoOptions, json_object(request))
         return name

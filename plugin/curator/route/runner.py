@@ -100,14 +100,15 @@ class Runner:
         for thread in self._threads:
             thread.start()
 
-    def stop(self) -> None:
-        """Let every run stop where it can, and wait for the workers.
-
-        A worker that waits for a job is let go when the jobs are stopped, which comes before.
-        """
+    def halt(self) -> None:
+        """Begin nothing more, and let every run stop where it can; called before jobs stop."""
         with self._lock:
             self._stopping = True
             self._lock.notify_all()
+
+    def stop(self) -> None:
+        """Wait for the workers; one that waits for a job was let go when the jobs were stopped."""
+        self.halt()
         for thread in self._threads:
             if thread.is_alive():
                 thread.join(STOP_TIME)
@@ -128,6 +129,8 @@ class Runner:
     def retry(self, run_id: str) -> Run:
         """Let a run that has failed or was canceled begin again, or one that waits go at once.
 
+        What was canceled of its deliveries is opened anew.
+
         Raises
         ------
         NotFound, Conflict
@@ -138,6 +141,7 @@ class Runner:
         if run.state in _ENDED:
             if run_id in self._active:
                 raise Conflict(f"Run {run_id} is just ending")
+            self._tools.deliveries.forget_canceled(run_id)
             self._tools.products.remove(run)
             values |= self._beginning(run)
         return self._changed(run, (*_ENDED, RunState.WAITING), values)

@@ -7,7 +7,7 @@ from typing import Any
 from sqlalchemy import Connection, delete, func, insert, or_, select, update
 
 from curator.level import Level
-from curator.route.kinds import UNFINISHED_DELIVERIES, RunState, Trigger
+from curator.route.kinds import UNFINISHED_DELIVERIES, UNFINISHED_RUNS, RunState, Trigger
 from curator.route.run import Run, Subject
 from curator.store import Row, Store, deliveries, run_originals, runs
 
@@ -197,6 +197,11 @@ class Runs:
         )
         found = self._store.rows(query)
         return _run(found[0]) if found else None
+
+    def of_job(self, job_id: str) -> Run | None:
+        """Return the unfinished run whose step is a job, None if it is nobody's."""
+        found = self._select(runs.c.state.in_(UNFINISHED_RUNS), runs.c.job == job_id)
+        return found[0] if found else None
 
     # Originals
 

@@ -2,13 +2,13 @@
 
 import logging
 from collections.abc import Callable, Iterator
-from datetime import datetime
 from functools import partial
 
 from curator.gateway import Gateway
 from curator.level import Level
 from curator.route.arrivals import Arrivals
 from curator.route.events import Event
+from curator.route.hours import local
 from curator.route.keeping import Keeping
 from curator.route.kinds import Trigger
 from curator.route.planning import Plan
@@ -109,4 +109,4 @@ class Schedules:
 def _due(rule: Rule, last: float) -> float:
     if rule.schedule is None:  # excluded by the rule's own check
         raise ValueError(f'the rule "{rule.name}" has no schedule')
-    return next_time(rule.schedule, datetime.fromtimestamp(last).astimezone()).timestamp()
+    return next_time(rule.schedule, local(last)).timestamp()

@@ -1,19 +1,9 @@
-"""Which resources a rule is asked about, where a user names others: those above or below."""
+"""What is above and below a resource that a user names: rules may be for other levels."""
 
 from curator.gateway import Gateway, Resource
 from curator.level import Level
-from curator.route.kinds import Trigger
-from curator.route.rule import Rule
 
 _LEVELS = tuple(Level)
-
-
-def level_of_facts(rule: Rule) -> Level | None:
-    """Return the level of what a rule's condition is asked of; None where any will do.
-
-    It is that of what the rule works on, but for stored instances, which are asked one by one.
-    """
-    return Level.INSTANCE if rule.when == Trigger.STORED_INSTANCE else rule.level
 
 
 class Scope:

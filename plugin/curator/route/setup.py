@@ -40,8 +40,9 @@ from curator.route.signals import Signals
 from curator.route.steps.work import Tools
 from curator.route.testing import Trials
 from curator.route.trial_rest import TrialApi
-from curator.route.validation import Problem, Reader, Surroundings
+from curator.route.validation import FindProblem, RuleReader, Surroundings
 from curator.route.watcher import Watcher
+from curator.route.witness import JobWitness
 from curator.sdk import Sdk
 from curator.store import Store
 from curator.web import Endpoint
@@ -81,7 +82,7 @@ class Environment:
     configuration: dict[str, Any]
     directory: Path
     tables: Mapping[str, Mapping[str, str]]
-    profile: Problem
+    profile: FindProblem
     split: Callable[[dict[str, Any]], Sequence[str]]
 
 
@@ -100,6 +101,8 @@ class Routing:
         gateway, store = environment.access.gateway, environment.store
         settings, configuration = environment.settings, environment.configuration
         charset = environment.access.default_charset
+        changes = environment.sdk.ChangeType
+        self._ends_of_jobs = {int(changes.JOB_SUCCESS), int(changes.JOB_FAILURE)}
         self._destinations = Destinations(
             gateway, settings, configuration, environment.directory, clock
         )
@@ -126,6 +129,7 @@ class Routing:
             store,
             self._runs,
             self._live.current,
+            self._products.among,
             self._reader,
             Signals(environment.sdk),
             clock,
@@ -159,6 +163,11 @@ class Routing:
     def replays(self) -> ReplayService:
         """The work of replays, for the job engine."""
         return self._replays
+
+    @property
+    def witness(self) -> JobWitness:
+        """What sees to it that nobody removes what a job of anonymization makes or finds."""
+        return JobWitness(self._runs, self._products)
 
     @property
     def pending(self) -> dict[str, Any]:
@@ -218,7 +227,7 @@ class Routing:
         environment = self._environment
         settings = environment.settings
         problems = list(self._destinations.problems)
-        reader = Reader(lambda rules: problems_of(rules, environment.tables))
+        reader = RuleReader(lambda rules: problems_of(rules, environment.tables))
         directory = settings.rules_directory
         defined = define(
             settings.rules,
@@ -243,9 +252,11 @@ class Routing:
     def register(self) -> None:
         """Register what the SDK lets a plugin register only while it is loaded."""
         receive = self._live.current().receive
-        if receive or self._environment.settings.reception:
+        if receive or self._live.is_closed or self._environment.settings.reception:
             self._reception.register()
         self._reception.use(receive)
+        if self._live.is_closed:
+            self._reception.close()
 
     def start(self) -> None:
         """Start to watch, to run and to deliver."""
@@ -258,6 +269,11 @@ class Routing:
         self._alerts.start()
         self._housekeeping.start()
         self._watcher.start()
+
+    def halt(self) -> None:
+        """Let runs begin nothing more; called before the jobs stop that they wait for."""
+        if self._runner is not None:
+            self._runner.halt()
 
     def stop(self) -> None:
         """Stop all of it; every part goes on after the next start where it was."""
@@ -272,6 +288,8 @@ class Routing:
     def wake(self, change: int, level: int, resource: str) -> None:
         """Take notice of a change; returns at once."""
         self._watcher.wake(change, level, resource)
+        if change in self._ends_of_jobs:
+            self._destinations.job_over(resource)
 
     # What the parts tell each other
 

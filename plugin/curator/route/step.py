@@ -53,6 +53,9 @@ _IDENTIFIERS = frozenset(
     for keyword in ("PatientID", "StudyInstanceUID", "SeriesInstanceUID", "SOPInstanceUID")
 )
 
+#: Destinations of one step.
+MAX_DESTINATIONS = 100
+
 #: What the routing decides itself when it splits.
 _NOT_IN_SPLIT = ("Asynchronous", "Synchronous", "Permissive", "Priority", "UserData", "DryRun")
 
@@ -263,6 +266,9 @@ def _destination_problems(to: object, place: Location) -> Iterator[Problem]:
     names = to if isinstance(to, list) else [to]
     if to == []:
         yield Problem(place, "needs a destination at least")
+    if len(names) > MAX_DESTINATIONS:
+        yield Problem(place, f"has more than {MAX_DESTINATIONS} destinations")
+        return
     counted = Counter(name for name in names if isinstance(name, str))
     for index, name in enumerate(names):
         if not isinstance(name, str):

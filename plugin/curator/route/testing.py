@@ -7,7 +7,7 @@ from typing import Any
 from curator.errors import Conflict, NotFound
 from curator.gateway import Gateway
 from curator.level import Level
-from curator.route.decide import Reason, Verdict, decide
+from curator.route.decide import Reason, Verdict, decide, level_of_facts
 from curator.route.delivery import Item
 from curator.route.explain import explain
 from curator.route.facts import Facts
@@ -17,7 +17,7 @@ from curator.route.ledger import Ledger
 from curator.route.reading import FactsReader
 from curator.route.rule import Rule
 from curator.route.run import Subject
-from curator.route.scope import Scope, level_of_facts
+from curator.route.scope import Scope
 
 #: Steps after which others are sent than what the rule fired for.
 _MAKING = frozenset({"Anonymize", "Modify", "Split", "Merge"})

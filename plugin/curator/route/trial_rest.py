@@ -1,7 +1,6 @@
 """``/curator/rules/test`` and ``/curator/rules/replay``: rules on what is stored already."""
 
 import base64
-import binascii
 from typing import Any, Self
 
 from pydantic import model_validator
@@ -93,10 +92,7 @@ class TrialApi:
             priority=parsed.priority,
             user_data=parsed.user_data,
         )
-        if parsed.waits:
-            return json_response(self._engine.submit_and_wait(submission))
-        job_id = self._engine.submit(submission)
-        return json_response({"ID": job_id, "Path": f"/jobs/{job_id}"})
+        return json_response(self._engine.answer(submission, waits=parsed.waits))
 
 
 def _told(rules: RuleSet, tried: list[dict[str, Any]], **about: str) -> Response:
@@ -106,5 +102,5 @@ def _told(rules: RuleSet, tried: list[dict[str, Any]], **about: str) -> Response
 def _decoded(text: str) -> bytes:
     try:
         return base64.b64decode(text, validate=True)
-    except binascii.Error:
+    except ValueError:  # no Base64, or not even ASCII
         raise BadRequest("$.Dicom: is not Base64") from None

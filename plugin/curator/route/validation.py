@@ -3,13 +3,14 @@
 import re
 from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import dataclass
+from functools import cache
 from typing import Any
 
 from curator.gateway import FIRST_USER_NUMBER
 from curator.models import InvalidModel, nearest, validate
 from curator.route.decide import test_failures
 from curator.route.rule import RuleSet
-from curator.route.step import MetadataStep, Step
+from curator.route.step import MetadataStep
 
 #: Last components of URIs that stand where the name of a rule does.
 RESERVED = frozenset({"history", "replay", "rollback", "test"})
@@ -21,7 +22,7 @@ LAST_NUMBER = 65_535
 _LABEL = re.compile(r"[A-Za-z0-9_-]{1,64}")
 
 #: Tells what is wrong with a name, None where nothing is.
-Problem = Callable[[str], str | None]
+FindProblem = Callable[[str], str | None]
 
 #: Tells what is wrong with rules at reception, each with its path (``$.Receive[0].If``).
 CheckReceive = Callable[[Sequence[dict[str, Any]]], Sequence[str]]
@@ -32,7 +33,7 @@ SplitProblems = Callable[[dict[str, Any]], Sequence[str]]
 
 
 @dataclass(frozen=True, slots=True)
-class Reader:
+class RuleReader:
     """Validates rule sets as they are written, with the test cases that they carry.
 
     Attributes
@@ -88,8 +89,8 @@ class Surroundings:
         Tells why rules at reception cannot be used before the next start.
     """
 
-    destination: Problem
-    profile: Problem
+    destination: FindProblem
+    profile: FindProblem
     metadata: Callable[[], Collection[str]]
     split: SplitProblems = lambda _options: ()
     reception: Callable[[Sequence[dict[str, Any]]], str | None] = lambda _rules: None
@@ -100,11 +101,12 @@ class Surroundings:
             (self.destination, rules.destinations()),
             (self.profile, rules.profiles()),
         ):
+            known = cache(problem_of)  # many rules name the same ones, and the server is asked
             for mention in mentions:
-                problem = problem_of(mention.name)
+                problem = known(mention.name)
                 if problem is not None:
                     yield f"{mention.path}: {problem}"
-        for path, step in _steps(rules):
+        for path, step in rules.steps():
             if step.metadata is not None:
                 yield from self._metadata(f"{path}.Metadata", step.metadata)
             if step.split is not None:
@@ -127,12 +129,6 @@ class Surroundings:
                 )
 
 
-def _steps(rules: RuleSet) -> Iterator[tuple[str, Step]]:
-    for number, rule in enumerate(rules.rules):
-        for position, step in enumerate(rule.then):
-            yield f"$.Rules[{number}].Then[{position}]", step
-
-
 def _misnamed(rules: RuleSet) -> Iterator[str]:
     """Yield names that a rule cannot have, and labels that the core does not take."""
     for index, rule in enumerate(rules.rules):
@@ -150,7 +146,7 @@ def _labels(rules: RuleSet) -> Iterator[tuple[str, str]]:
     for index, rule in enumerate(rules.rules):
         if rule.label is not None:
             yield f"$.Rules[{index}].Label", rule.label
-    for path, step in _steps(rules):
+    for path, step in rules.steps():
         if step.label is not None:
             for name, labels in (("Add", step.label.add), ("Remove", step.label.remove)):
                 places = (f"{path}.Label.{name}[{index}]" for index in range(len(labels)))

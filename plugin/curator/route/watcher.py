@@ -2,7 +2,7 @@
 
 import logging
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Collection, Iterable
 from typing import TypeVar
 
 from curator.errors import CuratorError, trace
@@ -55,6 +55,8 @@ class Watcher:
     ----------
     rules : callable
         Returns the rules that are in use.
+    made : callable
+        Returns those of some resources that rules have made.
     clock : callable
         Seconds since 1970.
     stable_age : float
@@ -71,6 +73,7 @@ class Watcher:
         store: Store,
         runs: Runs,
         rules: Callable[[], RuleSet],
+        made: Callable[[Iterable[str]], Collection[str]],
         reader: FactsReader,
         signals: Signals,
         clock: Callable[[], float],
@@ -83,7 +86,7 @@ class Watcher:
         self._clock = clock
         keeping = Keeping(store, runs, on_runs)
         self._keeping = keeping
-        self._arrivals = Arrivals(gateway, reader, rules, clock)
+        self._arrivals = Arrivals(gateway, reader, rules, made, clock)
         self._log = LogReader(
             ChangeLog(gateway),
             self._arrivals,

@@ -14,6 +14,7 @@ import pytest
 from hypothesis import assume, given
 from hypothesis import strategies as st
 
+from curator.dicom import deflate
 from curator.dicom.edits import Call, Drop, Edits, Keep, Replace
 from curator.dicom.engine import apply
 from curator.dicom.errors import DicomError, Malformed, NotDicom, TooDeep
@@ -114,6 +115,14 @@ def test_truncation_at_any_offset_loses_nothing(number):
         edited = edited_or_refused(data[:end], REPLACE)
         if edited is not None:
             check_only_patient_id_changed(data[:end], edited)
+
+
+def test_what_would_unpack_to_too_much_is_refused_before_it_is(monkeypatch):
+    data = make_instance(transfer_syntax=DEFLATED)
+    assert edited_or_refused(data, REPLACE) is not None
+    monkeypatch.setattr(deflate, "MOST_BYTES", 100)
+    with pytest.raises(Malformed, match="too large"):
+        apply(data, REPLACE)
 
 
 @pytest.mark.parametrize("number", range(len(SAMPLES)))

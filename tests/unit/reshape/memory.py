@@ -35,6 +35,7 @@ from curator.models import validate
 from curator.reshape.operation import Caller, Operations, task_factory
 from curator.reshape.operations import operation_kinds
 from curator.store import Row, Store, operation_instances, operation_resources, spool
+from unit.databases import prepare
 from unit.fake_sdk import FakeOrthancError, FakeSdk
 
 LEVELS = list(Level)
@@ -459,6 +460,7 @@ class SteppedStore(Store):
 
     def __init__(self, path: FilePath, steps: Steps | None = None) -> None:
         self.steps = steps or Steps()
+        prepare(path)
         super().__init__(f"sqlite:///{path}")
         event.listen(self._engine, "connect", _do_not_wait_for_the_disk)
         self._engine.dispose()

@@ -1,7 +1,9 @@
 """The Lua samples of the Orthanc Book and of the core's sources, as rules.
 
 What no rule is needed for: the guards against endless loops (what a rule made never triggers it
-again) and the removal of modified copies after they were sent.
+again) and the removal of modified copies after they were sent. Left out are those that run programs
+(``CallDcm2Xml.lua``, ``CallImageJ.lua``, ``AutomatedJpeg2kCompression.lua``), change queries
+(``IncomingFindRequestFilter.lua``) or read values out of files (``ParseDoseReport.lua``).
 """
 
 from dataclasses import dataclass, field
@@ -223,15 +225,25 @@ SAMPLES = (
         Level.SERIES,
     ),
     Sample(
-        "ClassifyUsingAet.lua",
+        "ClassifyUsingAet.lua",  # a folder for each sender: paths are made of elements
         (
             {
-                "Name": "classify",
+                "Name": "scanner",
                 "When": "StoredInstance",
-                "Then": [{"Send": "folder:by-aet"}, {"Delete": True}],
+                "If": {"Source": {"RemoteAet": "SCANNER"}},
+                "Then": [{"Send": "folder:scanner"}, {"Delete": True}],
+                "Stop": True,
+            },
+            {
+                "Name": "others",
+                "When": "StoredInstance",
+                "Then": [{"Send": "folder:others"}, {"Delete": True}],
             },
         ),
-        (Case({}, ("send to folder:by-aet", DELETE)),),
+        (
+            Case({"remote_aet": "SCANNER"}, ("send to folder:scanner", DELETE)),
+            Case({"remote_aet": "OTHER"}, ("send to folder:others", DELETE)),
+        ),
     ),
     Sample(
         "CallWebService.lua",

@@ -12,10 +12,12 @@ from curator.models import validate
 from curator.route.arrivals import Arrivals
 from curator.route.change_log import ChangeLog
 from curator.route.events import STABLE
+from curator.route.inventory import Inventory
 from curator.route.keeping import Keeping
 from curator.route.labels import Labels
 from curator.route.log_reader import LogReader
 from curator.route.moments import moment_text
+from curator.route.products import Products
 from curator.route.reading import FactsReader
 from curator.route.rule import RuleSet
 from curator.route.run import Run
@@ -210,7 +212,10 @@ class Watched:
         self.runs = Runs(store, self.clock)
         self.keeping = Keeping(store, self.runs, self._wake)
         self.reader = FactsReader(gateway, "ISO_IR 100", self.clock)
-        self.arrivals = Arrivals(gateway, self.reader, lambda: self.rules, self.clock)
+        self.products = Products(store, gateway, Inventory(gateway))
+        self.arrivals = Arrivals(
+            gateway, self.reader, lambda: self.rules, self.products.among, self.clock
+        )
         sweep = Sweep(gateway, self.keeping, self.runs, self.clock, STABLE_AGE)
         self.log = LogReader(
             ChangeLog(gateway),

@@ -9,6 +9,7 @@ from typing import Any
 from curator.access import Access
 from curator.anonymize.anonymizers import anonymize_service
 from curator.anonymize.keyfile import VARIABLE
+from curator.anonymize.request import AnonymizeRequest
 from curator.anonymize.setup import prepare
 from curator.config import Settings
 from curator.errors import ErrorCode
@@ -31,6 +32,7 @@ from curator.route.runner import Runner
 from curator.route.runs import Runs
 from curator.route.sender import Senders
 from curator.route.steps.work import Tools
+from curator.route.witness import JobWitness
 from curator.rule_jobs import RuleJobs
 from curator.store import Store
 from unit.fake_sdk import FakeOrthancError
@@ -142,7 +144,14 @@ class Routed:
         self.access = access = Access(self.gateway, 1, "ISO_IR 100")
         self.journal = Journal(store)
         anonymization = prepare(Settings(), {}, Path(), {VARIABLE: KEY}, store)
-        anonymize = anonymize_service(access, store, anonymization)
+        self.runs = Runs(store, clock)
+        self.ledger = Ledger(store, clock)
+        self.inventory = Inventory(self.gateway)
+        self.products = Products(store, self.gateway, self.inventory)
+        witness = JobWitness(self.runs, self.products)
+        self.anonymize = anonymize = anonymize_service(
+            access, store, anonymization, witness=witness
+        )
         kinds = operation_kinds(access, self.journal, follow_days=30)
         self.engine = InlineEngine(
             store,
@@ -154,10 +163,6 @@ class Routed:
             history_size=100,
         )
         operations = Operations(access, self.journal, self.engine)
-        self.runs = Runs(store, clock)
-        self.ledger = Ledger(store, clock)
-        self.inventory = Inventory(self.gateway)
-        self.products = Products(store, self.gateway, self.inventory)
         self.paused: frozenset[str] = frozenset()
         self.tools = Tools(
             access=access,
@@ -223,6 +228,16 @@ class Routed:
                 assert self.ledger.settle(delivery, Settlement(state, 1, answer=answer))
                 arrived += there
         return arrived
+
+    def anonymize_by_hand(self, study: str, profile: str = "basic") -> dict[str, Any]:
+        """Anonymize a study as a user does, and return what came of it."""
+        resource = self.gateway.resource(Level.STUDY, study)
+        assert resource is not None
+        request = validate(AnonymizeRequest, {"Profile": profile})
+        submission = self.anonymize.submission(
+            Level.STUDY, [resource], request, self.anonymize.profile(request), "user"
+        )
+        return self.engine.submit_and_wait(submission)
 
     def route(self, rule: Rule, resource: str, *instances: str) -> Run:
         """Carry a run to its end, with all deliveries."""

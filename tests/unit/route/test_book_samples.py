@@ -13,9 +13,10 @@ from unit.route.facts_for_tests import UNREADABLE, facts
 
 
 def given_as_facts(level, values):
-    """Return facts; ``called_aet`` is that of the association."""
+    """Return facts; ``remote_aet`` and ``called_aet`` are those of the association."""
     values = dict(values)
-    source = Source("SENDER", values.pop("called_aet", "ORTHANC"), "10.0.0.1", "DicomProtocol")
+    aets = values.pop("remote_aet", "SENDER"), values.pop("called_aet", "ORTHANC")
+    source = Source(*aets, "10.0.0.1", "DicomProtocol")
     return facts(level, sources=(source,), **values)
 
 

@@ -8,16 +8,21 @@ from sqlalchemy.exc import OperationalError
 
 from curator.config import DestinationSettings
 from curator.gateway import Gateway
+from curator.level import Level
 from curator.route import courier as courier_module
 from curator.route import couriers as couriers_module
 from curator.route.breaker import BreakerState
 from curator.route.couriers import Couriers
-from curator.route.delivery import Failure, Outcome, SendOptions
+from curator.route.delivery import Failure, Item, Outcome, SendOptions
 from curator.route.delivery_rows import Filter
+from curator.route.inventory import Inventory
 from curator.route.kinds import FailureKind
 from curator.route.ledger import Ledger
 from curator.route.pauses import PauseKind, Pauses
+from curator.route.run import Subject
+from factory import ct_series
 from unit.fake_sdk import FakeSdk
+from unit.reshape.memory import MemoryOrthanc
 from unit.route.delivering import (
     OTHER,
     PACS,
@@ -173,7 +178,10 @@ def test_webhooks_are_told_of_all_instances_at_once(place, monkeypatch):
     opened(place.ledger, "large", "abcde", to="webhook:hook")
     place.wait(lambda: place.states() == {"Delivered"})
     assert sorted(hook.sent) == [(), ("a", "b", "c", "d", "e")]
-    assert {str(package.event) for package in hook.packages} == {"{}", "{'Event': 'Deleted'}"}
+    assert {str(package.delivery.event) for package in hook.packages} == {
+        "{}",
+        "{'Event': 'Deleted'}",
+    }
 
 
 # Failures
@@ -242,6 +250,26 @@ def test_what_was_deleted_meanwhile_is_canceled_and_says_so(place):
     opened(place.ledger)
     place.wait_for("Canceled")
     assert "deleted" in place.ledger.of_run("run")[0].answer
+
+
+def test_nothing_goes_in_the_place_of_a_copy_that_was_replaced(place):
+    """Not what a laxer profile has made, which has the same identifiers."""
+    orthanc = place.sdk = MemoryOrthanc()
+    kept, replaced = (orthanc.receive(one) for one in ct_series(2))
+    inventory = Inventory(Gateway(orthanc))
+    stored = inventory.instances(Subject(Level.INSTANCE, one) for one in (kept, replaced))
+    found = [Item(one, inventory.fingerprint(resource)) for one, resource in stored.items()]
+    place.ledger.open(run(), PACS, found, SendOptions(copies=True))
+    place.ledger.open(run("alone"), OTHER, found[1:], SendOptions(copies=True))
+    orthanc.remove(replaced)
+    assert orthanc.receive(ct_series(2, PatientName="ANOTHER")[1]) == replaced
+    place.start()
+    place.wait_for("Delivered")
+    place.wait_for("Canceled", "alone")
+    assert place.pacs.sent == [(kept,)]
+    assert place.other.sent == []
+    answers = [row["answer"] for row in place.ledger.instances(place.ledger.of_run("run")[0].id)]
+    assert sorted(answers) == ["", "was replaced before it could be sent"]
 
 
 def test_a_destination_that_nobody_knows_parks_with_that_reason(place):

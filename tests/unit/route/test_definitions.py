@@ -6,7 +6,7 @@ import pytest
 
 from curator.definition_files import Source
 from curator.route.definitions import Defined, define, relocated
-from curator.route.validation import Reader
+from curator.route.validation import RuleReader
 
 
 def rule(name: str, **fields) -> dict:
@@ -23,7 +23,7 @@ def check_receive(rules) -> list[str]:
 
 def read(configured=(), receive=(), directory=None) -> tuple[Defined, list[str]]:
     problems: list[str] = []
-    found = define(configured, receive, directory, Reader(check_receive), problems)
+    found = define(configured, receive, directory, RuleReader(check_receive), problems)
     return found, problems
 
 

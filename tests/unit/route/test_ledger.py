@@ -20,6 +20,7 @@ from curator.route.ledger import Ledger
 from curator.route.pauses import PauseKind, Pauses
 from curator.route.retry import Remaining, Settlement
 from curator.store import Store, delivery_instances, runs, sent
+from unit.databases import prepare
 from unit.route.delivering import OTHER, PACS, START, Clock, columns_of, items, opened, run
 
 DELIVERED = Settlement(DeliveryState.DELIVERED, 1)
@@ -475,7 +476,9 @@ STEP = st.one_of(
 @given(st.lists(STEP, max_size=25))
 def test_every_instance_is_confirmed_once_for_each_of_its_files(tmp_path_factory, steps):
     """Whatever is opened, confirmed and interrupted in whatever order: no loss, nothing twice."""
-    store = Store(f"sqlite:///{tmp_path_factory.mktemp('ledger') / 'curator.db'}")
+    path = tmp_path_factory.mktemp("ledger") / "curator.db"
+    prepare(path)
+    store = Store(f"sqlite:///{path}")
     try:
         _check_steps(Ledger(store, Clock()), steps)
     finally:

@@ -1,6 +1,7 @@
 """The rules in use: valid as a whole or as they were, and none of the configuration is hidden."""
 
 import logging
+from dataclasses import replace
 
 import pytest
 
@@ -8,7 +9,7 @@ from curator.errors import BadRequest, Conflict, NotFound
 from curator.route.definitions import Defined, define
 from curator.route.live import LiveRules
 from curator.route.rule_store import RuleStore
-from curator.route.validation import Reader, Surroundings
+from curator.route.validation import RuleReader, Surroundings
 
 
 def rule(name: str, **fields) -> dict:
@@ -23,7 +24,7 @@ def check_receive(receive) -> list[str]:
     return [f"$.Receive[{index}]: is bad" for index, one in enumerate(receive) if "Bad" in one]
 
 
-READER = Reader(check_receive)
+READER = RuleReader(check_receive)
 
 NOTHING = Defined()
 
@@ -230,6 +231,49 @@ def test_a_set_that_is_not_valid_any_more_is_not_used_in_part(store, start, capl
     assert names(live) == ["fixed", "a"]
     assert live.problems() == []
     assert live.number == 2
+
+
+@pytest.mark.parametrize(
+    ("content", "closed", "names_in_use"),
+    [
+        ({"Rules": [rule("a", Gone=1)], "Receive": [{"Name": "in"}]}, False, ["first", "in"]),
+        ({"Rules": [rule("a")], "Receive": [{"Name": "in", "Bad": 1}]}, True, ["first"]),
+        ({"Rules": [rule("a", Gone=1)]}, False, ["first"]),
+        ({"Receive": [{"Name": "first", "Bad": 1}]}, False, ["first"]),  # the configuration's
+    ],
+)
+def test_rules_at_reception_that_cannot_be_used_let_nothing_in(
+    store, start, content, closed, names_in_use, caplog
+):
+    RuleStore(store).put(content, "", after=0)
+    live = start(defined(receive=[{"Name": "first"}]))
+    assert live.is_closed == closed
+    assert [one["Name"] for one in live.current().receive] == names_in_use
+    assert any("Nothing that comes in" in one for one in live.problems()) == closed
+    assert all(problem in caplog.text for problem in live.problems())
+    with caplog.at_level(logging.WARNING, "curator"):
+        start(defined(receive=[{"Name": "first"}]))
+    live.replace({"Receive": [{"Name": "other"}]}, "")
+    assert not live.is_closed
+
+
+def test_a_set_of_nothing_but_unknown_names_is_refused_after_some_of_them(store, start):
+    asked = []
+
+    def problem(name: str) -> str:
+        asked.append(name)
+        return "is not there"
+
+    live = start()
+    live._surroundings = replace(live._surroundings, destination=problem)
+    content = [rule(f"r{i}", Then=[{"Send": f"peer:{i}"}]) for i in range(500)]
+    with pytest.raises(BadRequest):
+        live.replace({"Rules": content}, "")
+    assert len(asked) == 100
+    asked.clear()
+    with pytest.raises(BadRequest):
+        live.replace({"Rules": [rule(f"r{i}", Then=[{"Send": "peer:x"}]) for i in range(50)]}, "")
+    assert asked == ["peer:x"]
 
 
 def test_of_two_changes_at_the_same_moment_one_is_refused(store, start):

@@ -7,6 +7,7 @@ import pytest
 from curator.level import Level
 from curator.route.kinds import RunState
 from curator.route.log_reader import Overtaken
+from curator.route.products import ProductKind
 from factory import ct_series, make_study, mr_series
 from unit.fake_sdk import FakeOrthancError
 from unit.reshape.memory import Crash, SteppedStore, Steps
@@ -72,6 +73,19 @@ def test_a_stable_study_makes_a_run_and_only_one(orthanc, start):
     (run,) = watched.made()
     assert (run.state, run.level, run.due) == (RunState.WAITING, Level.STUDY, orthanc.clock())
     assert watched.woken == 1
+
+
+def test_new_instances_that_a_rule_has_made_make_no_run(orthanc, start):
+    """Nor one that is canceled once they are gone, which they are as soon as they are sent."""
+    watched = start(STORED)
+    (original, _) = orthanc.put_instance(STUDY[0])
+    watched.catch_up()
+    (run,) = watched.made()
+    (copy, _) = orthanc.put_instance(OTHER[0])
+    watched.products.note(run, {copy: ProductKind.COPY})
+    (late, _) = orthanc.put_instance(OTHER[1])
+    watched.catch_up()
+    assert watched.routed("stored") == sorted([original, late])
 
 
 @pytest.mark.parametrize("selects", [True, False])

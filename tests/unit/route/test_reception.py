@@ -289,6 +289,20 @@ def test_bad_rules_leave_those_before_in_use():
     assert core.store(US)[0] is None
 
 
+@pytest.mark.parametrize(("origin", "status"), [(DIMSE, 0xA700), (REST, 500), (STOW, 500)])
+def test_while_it_is_closed_nothing_comes_in_but_what_curator_stores(origin, status):
+    core = Core()
+    core.reception.close()
+    assert core.store(CT, origin) == (None, status)
+    assert core.metrics == {"curator_receive_failed": 1}
+    assert core.cstore(Incoming("ANY")) == PROCESSING_FAILURE
+    core.ours = True
+    assert core.store(CT, STOW) == (CT, 200)
+    core.ours = False
+    core.reception.use([])
+    assert core.store(CT, origin)[0] == CT
+
+
 def test_rules_need_callbacks_that_only_a_start_registers():
     reception = Reception(FakeSdk(), {}, "ISO_IR 100", lambda: False, print, lambda: NOON)
     assert reception.refusal([]) is None

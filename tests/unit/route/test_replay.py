@@ -25,7 +25,7 @@ from curator.route.rule_store import RuleStore
 from curator.route.run import Run, Subject
 from curator.route.runs import Runs
 from curator.route.testing import Trials
-from curator.route.validation import Reader, Surroundings
+from curator.route.validation import RuleReader, Surroundings
 from factory import make_series
 from unit.reshape.memory import Crash
 from unit.route.searchable import SearchableOrthanc
@@ -102,10 +102,10 @@ class Site:
     def __init__(self, orthanc, store) -> None:
         problems: list[str] = []
         gateway = Gateway(orthanc)
-        defined = define(RULES, [], None, Reader(), problems)
+        defined = define(RULES, [], None, RuleReader(), problems)
         assert problems == []
         surroundings = Surroundings(lambda _: None, lambda _: None, set)
-        self.live = LiveRules(defined, RuleStore(store), Reader(), surroundings)
+        self.live = LiveRules(defined, RuleStore(store), RuleReader(), surroundings)
         self.runs = Runs(store, lambda: 1000.0)
         self.ledger = Ledger(store, lambda: 1000.0)
         self.firing = Firing(self.runs, store)

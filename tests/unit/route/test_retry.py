@@ -69,13 +69,13 @@ def test_nothing_goes_before_the_destination_wants_it(attempts, chance, retry_af
 
 def test_the_last_attempt_parks_with_the_answer_and_the_number():
     assert isinstance(decide(OPTIONS, 3, DOWN, 0.0, NOW, 0.5), Again)
-    assert decide(OPTIONS, 4, DOWN, 0.0, NOW, 0.5) == Park("no answer (given up after 4 attempts)")
+    assert decide(OPTIONS, 4, DOWN, 0.0, NOW, 0.5) == Park("no answer (given up, attempts: 4)")
 
 
 def test_what_is_too_old_is_parked_whatever_the_attempts():
     assert isinstance(decide(OPTIONS, 1, DOWN, 985.0, NOW, 1.0), Again)
     decision = decide(replace(OPTIONS, max_age=3600.0), 1, DOWN, 3595.0, NOW, 1.0)
-    assert decision == Park("no answer (given up after 1 hours)")
+    assert decision == Park("no answer (given up, hours: 1)")
 
 
 def test_a_clock_that_was_set_back_makes_nothing_old_or_young():

@@ -25,7 +25,7 @@ from curator.route.run import Run, Subject
 from curator.route.runs import Runs
 from curator.route.testing import Trials
 from curator.route.trial_rest import TrialApi
-from curator.route.validation import Reader, Surroundings
+from curator.route.validation import RuleReader, Surroundings
 from factory import make_instance, make_series
 from unit.route.asking import Asked
 from unit.route.searchable import SearchableOrthanc
@@ -59,7 +59,7 @@ class Site:
     def __init__(self, orthanc, store) -> None:
         problems: list[str] = []
         gateway = Gateway(orthanc)
-        defined = define([rule("fixed", If=CT)], [], None, Reader(), problems)
+        defined = define([rule("fixed", If=CT)], [], None, RuleReader(), problems)
         assert problems == []
         surroundings = Surroundings(
             lambda name: None if name.endswith(":out") else f'there is no "{name}"',
@@ -67,7 +67,7 @@ class Site:
             set,
         )
         self.store = store
-        self.live = LiveRules(defined, RuleStore(store), Reader(), surroundings)
+        self.live = LiveRules(defined, RuleStore(store), RuleReader(), surroundings)
         self.runs = Runs(store, lambda: 1000.0)
         self.pauses = Pauses(store)
         ledger = Ledger(store, lambda: 1000.0)
@@ -227,6 +227,15 @@ def test_rules_are_deleted_disabled_and_enabled(api):
     assert "$.X" in api.refusal(400, "POST", "/curator/rules/b/enable", {"X": 1})
 
 
+def test_runs_of_a_rule_that_is_not_there_any_more_can_go_on(api, site):
+    put(api, rule("a"))
+    site.fire(EVENT, "", site.live.definition("a").rule)
+    api.answer("POST", "/curator/rules/a/pause")
+    put(api)
+    assert api.answer("POST", "/curator/rules/a/resume") == {"Paused": False}
+    assert site.pauses.all() == []
+
+
 def test_a_pause_survives_a_change_of_the_rule_and_ends_with_resume(api, site):
     assert api.answer("POST", "/curator/rules/fixed/pause") == {"Paused": True}
     put(api, rule("a"))
@@ -350,6 +359,7 @@ def test_a_file_is_tried_as_the_body_or_in_base64(api):
         ({}, "$"),
         ({"Resource": "x", "Dicom": "AA=="}, "$"),
         ({"Dicom": "not Base64"}, "$.Dicom"),
+        ({"Dicom": "é"}, "$.Dicom"),
         ({"Resource": "x", "Trigger": "Stable"}, "$.Trigger"),
         ({"Resource": "x", "Rules": [{"Name": "a"}]}, "$.Rules[0].When"),
         ({"Resource": "x", "Rules": {}}, "$.Rules"),

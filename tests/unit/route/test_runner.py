@@ -12,7 +12,8 @@ from curator.dicom.tags import parse_path
 from curator.errors import Conflict, ErrorCode, NotFound
 from curator.level import Level
 from curator.route.delivery_rows import Filter
-from curator.route.kinds import UNFINISHED_RUNS, RunState
+from curator.route.kinds import UNFINISHED_RUNS, DeliveryState, RunState
+from curator.route.retry import Settlement
 from curator.route.rule import Rule
 from curator.route.runner import LONGEST_WAIT
 from factory import ct_series, mr_series
@@ -66,6 +67,25 @@ def test_a_study_that_is_deleted_between_two_steps_cancels_the_run(routed):
     routed.work()
     assert routed.state(run_id) == RunState.CANCELED
     assert routed.ledger.find(Filter()) == []
+
+
+@pytest.mark.parametrize(("gone", "arrive"), [(3, 0), (1, 2)], ids=["all", "one"])
+def test_what_is_deleted_while_it_is_anonymized_is_no_failure(routed, gone, arrive):
+    read = routed.orthanc.GetDicomForInstance
+    deleted = sorted(routed.orthanc.files)[:gone]
+
+    def read_late(instance: str) -> bytes:
+        while deleted:
+            routed.orthanc.remove(deleted.pop())
+        return read(instance)
+
+    run_id = routed.fire(rule(ANONYMIZE, SEND), study_of(routed))
+    routed.orthanc.GetDicomForInstance = read_late
+    routed.work()
+    routed.wait(3600)
+    assert len(routed.deliver()) == arrive
+    routed.work()
+    assert routed.state(run_id) == (RunState.DONE if arrive else RunState.CANCELED)
 
 
 def test_conditions_are_asked_again(routed):
@@ -285,9 +305,55 @@ def test_what_has_moved_is_not_moved_again_by_a_retry(routed):
     assert routed.state(run_id) == RunState.CANCELED
     routed.runner.retry(run_id)
     routed.work()
-    assert routed.run(run_id).state == RunState.CANCELED  # its delivery is
-    routed.ledger.forget_sent("rule", "modality:PACS", [])
+    assert len(routed.deliver()) == 5
+    routed.work()
+    assert routed.state(run_id) == RunState.DONE
     assert len(routed.orthanc.files) == 5
+
+
+def test_a_retry_opens_anew_what_was_canceled_and_sends_nothing_twice(routed):
+    run_id = routed.fire(rule(ANONYMIZE, BOTH), study_of(routed))
+    routed.work()
+    assert len(routed.deliver("modality:PACS")) == 3
+    routed.ledger.cancel_all(Filter(run=run_id), "user")
+    routed.work()
+    assert routed.state(run_id) == RunState.CANCELED
+    routed.runner.retry(run_id)
+    routed.work()
+    assert routed.deliver("modality:PACS") == []
+    assert len(routed.deliver("peer:far")) == 3
+    routed.work()
+    assert routed.state(run_id) == RunState.DONE
+
+
+def test_a_retry_does_not_take_what_was_redirected_in_vain_for_delivered(routed):
+    run_id = routed.fire(rule(SEND, {"Delete": True}), study_of(routed))
+    routed.work()
+    delivery = routed.ledger.of_run(run_id)[0]
+    routed.ledger.redirect(delivery.id, "peer:far", "user")
+    routed.ledger.cancel_all(Filter(run=run_id), "user")
+    routed.work()
+    routed.runner.retry(run_id)
+    routed.work()
+    assert routed.state(run_id) == RunState.SENDING
+    assert len(routed.orthanc.files) == 3
+    assert len(routed.deliver()) == 3
+    routed.work()
+    assert (routed.state(run_id), len(routed.orthanc.files)) == (RunState.DONE, 0)
+
+
+def test_a_retry_waits_for_the_courier_of_what_was_canceled(routed):
+    run_id = routed.fire(rule(SEND), study_of(routed))
+    routed.work()
+    taken = routed.ledger.take("modality:PACS", routed.clock())
+    assert taken is not None
+    routed.runner.cancel(run_id)
+    with pytest.raises(Conflict, match="ending"):
+        routed.runner.retry(run_id)
+    routed.ledger.settle(taken, Settlement(DeliveryState.QUEUED, 1))
+    routed.runner.retry(run_id)
+    routed.work()
+    assert len(routed.deliver()) == 3
 
 
 @pytest.mark.parametrize("action", ["retry", "cancel", "release"])

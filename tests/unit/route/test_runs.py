@@ -1,6 +1,5 @@
 """Runs in the database: added once, taken once, never forgotten."""
 
-from collections.abc import Iterator
 from dataclasses import replace
 
 import pytest
@@ -17,13 +16,6 @@ from unit.route.delivering import START, Clock, opened
 @pytest.fixture
 def clock() -> Clock:
     return Clock()
-
-
-@pytest.fixture
-def store(tmp_path) -> Iterator[Store]:
-    made = Store(f"sqlite:///{tmp_path / 'curator.db'}")
-    yield made
-    made.close()
 
 
 @pytest.fixture

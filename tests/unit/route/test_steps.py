@@ -1,14 +1,17 @@
 """What the steps of rules do, on an Orthanc in memory."""
 
 from collections.abc import Iterator
+from typing import Any
 
 import pytest
 
+from curator.anonymize.storing import Keeper
 from curator.dicom import reader
 from curator.dicom.tags import parse_path
 from curator.errors import ErrorCode
 from curator.level import Level
 from curator.route.delivery_rows import Filter, InstanceState
+from curator.route.inventory import Inventory
 from curator.route.kinds import DeliveryState, RunState
 from curator.route.retry import Settlement
 from factory import Private, ct_series, make_instance, mr_series, uid
@@ -208,6 +211,85 @@ def test_copies_that_were_there_before_stay(routed):
     assert len(sent(routed)) == 3
 
 
+def test_what_is_stored_is_not_read_anew_for_every_instance(routed, monkeypatch):
+    """An anonymization of thousands would last for hours."""
+    read = Inventory.instances
+    reads: list[int] = []
+
+    def counted(*arguments: Any) -> Any:
+        reads[-1] += 1
+        return read(*arguments)
+
+    monkeypatch.setattr(Inventory, "instances", counted)
+    routed.orthanc.arrive(ct_series(9, study="large"))
+    for number in (3, 9):
+        reads.append(0)
+        routed.fire(rule(ANONYMIZE, SEND), study_of(routed, number))
+        routed.work()
+        assert len(routed.deliver()) == number
+    assert reads[0] == reads[1]
+
+
+@pytest.mark.parametrize("seconds", [-3600, 0])
+def test_copies_that_a_user_has_made_stay(routed, seconds):
+    """Also those of the same second, and where the clock is set back."""
+    study = study_of(routed)
+    routed.anonymize_by_hand(study)
+    kept = set(routed.orthanc.files)
+    routed.clock.now += seconds
+    routed.route(rule(ANONYMIZE, SEND), study)
+    assert len(sent(routed)) == 3
+    assert set(routed.orthanc.files) == kept
+
+
+def test_copies_that_a_user_asks_for_while_they_go_stay(routed):
+    study = study_of(routed)
+    routed.fire(rule(ANONYMIZE, SEND), study)
+    routed.work()
+    made = routed.anonymize_by_hand(study)
+    assert len(routed.deliver()) == 3
+    routed.work()
+    assert made["ID"] in routed.orthanc.nodes
+    assert len(routed.orthanc.files) == 6
+
+
+def test_copies_go_although_the_clock_is_set(routed):
+    before = routed.orthanc.state()
+    put = routed.orthanc.put_instance
+
+    def set_back(dicom: bytes) -> tuple[str, str]:
+        routed.clock.now -= 3600
+        return put(dicom)
+
+    routed.orthanc.put_instance = set_back
+    run_id = routed.fire(rule(ANONYMIZE, SEND), study_of(routed))
+    routed.work()
+    routed.clock.now += 24 * 3600
+    routed.work()
+    assert len(routed.deliver()) == 3
+    routed.work()
+    assert routed.state(run_id) == RunState.DONE
+    assert routed.orthanc.state() == before
+
+
+def test_copies_do_not_go_while_another_run_looks_at_them(routed, monkeypatch):
+    study = study_of(routed)
+    first = routed.fire(rule(ANONYMIZE, SEND, Name="first"), study)
+    routed.work()
+    check = Keeper.check
+
+    def check_late(*arguments: Any) -> None:
+        routed.products.remove(routed.run(first))
+        check(*arguments)
+
+    monkeypatch.setattr(Keeper, "check", check_late)
+    other = routed.fire(rule(ANONYMIZE, {"Send": ["peer:far"]}, Name="other"), study)
+    routed.work()
+    assert len(routed.deliver("peer:far")) == 3
+    routed.work()
+    assert routed.state(other) == RunState.DONE
+
+
 def test_copies_that_another_run_needs_stay_until_it_has_sent_them(routed):
     study = study_of(routed)
     one = routed.fire(rule(ANONYMIZE, SEND, Name="one"), study)
@@ -301,8 +383,10 @@ def test_a_step_waits_for_a_job_on_the_same_study(routed):
         routed.wait(60)
     assert routed.state(run_id) == RunState.WAITING
     assert routed.run(run_id).attempts == 0
+    assert "other" in routed.run(run_id).error
     routed.store.delete_job(JOB["id"])
     routed.wait(60)
+    assert routed.run(run_id).error == ""
     assert len(routed.deliver()) == 3
 
 

@@ -3,16 +3,16 @@
 import pytest
 
 from curator.models import InvalidModel
-from curator.route.validation import RESERVED, Reader, Surroundings
+from curator.route.validation import RESERVED, RuleReader, Surroundings
 
 
 def rule(name: str = "a", **fields) -> dict:
     return {"Name": name, "When": "StableStudy", "Then": [{"Send": "folder:out"}], **fields}
 
 
-def problems_of(*rules: dict, receive=(), reader: Reader | None = None) -> list[str]:
+def problems_of(*rules: dict, receive=(), reader: RuleReader | None = None) -> list[str]:
     with pytest.raises(InvalidModel) as refusal:
-        (reader or Reader())({"Rules": list(rules), "Receive": list(receive)})
+        (reader or RuleReader())({"Rules": list(rules), "Receive": list(receive)})
     return refusal.value.problems
 
 
@@ -27,7 +27,7 @@ def unfit(*steps: dict) -> list[str]:
         metadata=lambda: {"Ward"},
         split=lambda options: [f"$.{name}: unknown field" for name in options if name != "By"],
     )
-    return list(surroundings.problems(Reader()({"Rules": [rule(Then=list(steps))]})))
+    return list(surroundings.problems(RuleReader()({"Rules": [rule(Then=list(steps))]})))
 
 
 @pytest.mark.parametrize("name", sorted(RESERVED))
@@ -51,7 +51,7 @@ def test_labels_are_those_that_the_core_takes(label):
 
 
 def test_rules_at_reception_are_checked_by_their_own_model():
-    reader = Reader(lambda rules: [f"$.Receive[{len(rules) - 1}].If: no"])
+    reader = RuleReader(lambda rules: [f"$.Receive[{len(rules) - 1}].If: no"])
     assert problems_of(rule(), receive=[{}, {}], reader=reader) == ["$.Receive[1].If: no"]
 
 
@@ -60,7 +60,7 @@ def test_a_test_case_that_does_not_come_out_is_a_problem_unless_tests_are_left_o
     wrong = rule(If={"Tag": "Modality", "Equals": "MR"}, Tests=[case])
     (problem,) = problems_of(wrong)
     assert problem.startswith("$.Rules[0].Tests[0]")
-    assert Reader().without_tests({"Rules": [wrong]}).rules[0].name == "a"
+    assert RuleReader().without_tests({"Rules": [wrong]}).rules[0].name == "a"
 
 
 def test_what_the_server_has_is_no_problem():

@@ -9,7 +9,9 @@ from curator.gateway import Gateway
 from curator.level import Level
 from curator.models import validate
 from curator.route.events import Event
+from curator.route.inventory import Inventory
 from curator.route.kinds import RunState, Trigger
+from curator.route.products import Products
 from curator.route.reading import FactsReader
 from curator.route.rule import RuleSet
 from curator.route.runs import Runs
@@ -38,6 +40,7 @@ class Watching:
             store,
             self.runs,
             lambda: self.rules,
+            Products(store, gateway, Inventory(gateway)).among,
             FactsReader(gateway, "ISO_IR 100", orthanc.clock),
             Signals(orthanc),
             orthanc.clock,
@@ -107,7 +110,7 @@ def test_rules_that_come_later_are_watched_for(orthanc, watching):
         "a-study",
         (),
     )
-    assert run.event == {"Trigger": "Deleted", "Level": "Study", "Resource": "a-study"}
+    assert run.event == {"Trigger": "Deleted", "Level": "Study", "ID": "a-study"}
 
 
 def test_notices_can_be_chosen_by_what_they_tell(orthanc, watching):

@@ -7,7 +7,6 @@ jobs of others go on; a destination that gets none sends without.
 
 import logging
 import threading
-import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
@@ -75,6 +74,10 @@ class Submit(Protocol):
     def __call__(self) -> dict[str, Any]: ...
 
 
+#: Waits for an event, some seconds at most.
+Wait = Callable[[threading.Event, float], object]
+
+
 class CoreJobs:
     """Starts jobs of the core and waits for them.
 
@@ -83,18 +86,23 @@ class CoreJobs:
     gateway : Gateway
     limit : int
         Jobs of ours at a time.
-    sleep : callable
-        Waits some seconds.
+    wait : callable
+        Waits for an event, some seconds at most.
     """
 
-    def __init__(
-        self, gateway: Gateway, limit: int, sleep: Callable[[float], None] = time.sleep
-    ) -> None:
+    def __init__(self, gateway: Gateway, limit: int, wait: Wait = threading.Event.wait) -> None:
         self._gateway = gateway
         self._slots = threading.BoundedSemaphore(limit)
-        self._sleep = sleep
+        self._wait = wait
+        self._over: dict[str, threading.Event] = {}
         self._tidied = threading.Lock()
         self._tidy = False
+
+    def job_over(self, job: str) -> None:
+        """Look at a job now, if it is one of ours: the core says that it is over."""
+        event = self._over.get(job)
+        if event is not None:
+            event.set()
 
     def run(
         self,
@@ -133,7 +141,7 @@ class CoreJobs:
         while not self._slots.acquire(blocking=False):
             if waited >= patience or stopping():
                 return False
-            self._sleep(LONGEST_LOOK)
+            self._wait(threading.Event(), LONGEST_LOOK)
             waited += LONGEST_LOOK
         return True
 
@@ -149,8 +157,24 @@ class CoreJobs:
             job = str(submit()["ID"])
         except CoreError as error:
             return Ended(End.REFUSED, 0, error.core_code, error.message)
+        over = self._over[job] = threading.Event()
+        try:
+            return self._follow(job, over, count, progress, stopping, start_within)
+        finally:
+            del self._over[job]
+
+    def _follow(
+        self,
+        job: str,
+        over: threading.Event,
+        count: int,
+        progress: Callable[[int], None],
+        stopping: Callable[[], bool],
+        start_within: float,
+    ) -> Ended | None:
         look, waited, done = FIRST_LOOK, 0.0, 0
         while True:
+            over.clear()
             state = self._state(job)
             if state is None:
                 return Ended(End.LOST, done, details="the core has forgotten the job")
@@ -166,7 +190,7 @@ class CoreJobs:
             if state["State"] == "Pending" and waited >= start_within:
                 self._cancel(job)
                 return None
-            self._sleep(look)
+            self._wait(over, look)
             waited += look
             look = min(look * 1.5, LONGEST_LOOK)
 

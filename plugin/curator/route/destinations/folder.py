@@ -13,7 +13,8 @@ from typing import Any
 from curator.config import DestinationSettings
 from curator.dicom import reader
 from curator.dicom.errors import DicomError
-from curator.dicom.tags import SOP_INSTANCE_UID
+from curator.dicom.reader import Header
+from curator.dicom.tags import parse_path
 from curator.gateway import Gateway
 from curator.route.delivery import Confirm, Failure, Outcome, Package
 from curator.route.destinations.abilities import refusal
@@ -23,6 +24,11 @@ from curator.route.destinations.one_by_one import Attempt, Tally, file_of, send_
 from curator.route.kinds import DestinationKind, FailureKind
 
 _OUTSIDE = Failure(FailureKind.PERMANENT, "the path leads out of the folder, by a symbolic link")
+#: What tells instances apart, as Orthanc does it.
+_IDENTITY = tuple(
+    map(parse_path, ("PatientID", "StudyInstanceUID", "SeriesInstanceUID", "SOPInstanceUID"))
+)
+
 _TAKEN = Failure(FailureKind.PERMANENT, "another instance, or another file, is at its path")
 _UNREADABLE = Failure(FailureKind.PERMANENT, "the instance cannot be read for its path")
 
@@ -95,13 +101,13 @@ class FolderDestination:
         try:
             header = reader.read(
                 content,
-                {*self._template.paths, SOP_INSTANCE_UID},
+                {*self._template.paths, *_IDENTITY},
                 default_charset=self._default_charset,
             )
         except DicomError:
             return _UNREADABLE
-        uid = header.string(SOP_INSTANCE_UID)
-        if not uid:
+        identity = _identity(header)
+        if not identity[-1]:
             return _UNREADABLE
         root = self._root.resolve(strict=True)
         target = root.joinpath(*self._template.fill(header.strings))
@@ -114,7 +120,7 @@ class FolderDestination:
             existing = target.read_bytes()
             if existing == content:
                 return None
-            if _uid_of(existing) != uid:
+            if _identity_of(existing, self._default_charset) != identity:
                 return _TAKEN
         replace(target, content, temporary)
         return None
@@ -169,8 +175,12 @@ def _sync(directory: Path) -> None:
         os.close(descriptor)
 
 
-def _uid_of(content: bytes) -> str | None:
+def _identity(header: Header) -> tuple[str | None, ...]:
+    return tuple(header.string(path) for path in _IDENTITY)
+
+
+def _identity_of(content: bytes, default_charset: str) -> tuple[str | None, ...] | None:
     try:
-        return reader.read(content, (SOP_INSTANCE_UID,)).string(SOP_INSTANCE_UID)
+        return _identity(reader.read(content, _IDENTITY, default_charset=default_charset))
     except DicomError:
         return None

@@ -4,8 +4,9 @@ Modalities, peers and DICOMweb servers are asked for when they are needed, since
 removes them while Orthanc runs.
 """
 
+import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
@@ -16,7 +17,7 @@ from curator.gateway import Gateway
 from curator.models import nearest
 from curator.route.delivery import Destination, SendOptions
 from curator.route.destinations.abilities import missing
-from curator.route.destinations.core_jobs import CoreJobs, worker_limit
+from curator.route.destinations.core_jobs import CoreJobs, Wait, worker_limit
 from curator.route.destinations.dicomweb import DicomWeb
 from curator.route.destinations.file_path import parse_path_template
 from curator.route.destinations.folder import FolderDestination, writable
@@ -25,6 +26,8 @@ from curator.route.destinations.peer import Peer
 from curator.route.destinations.verification import Verifier
 from curator.route.destinations.webhook import WebhookDestination
 from curator.route.kinds import DestinationKind
+from curator.route.step import WRITABLE
+from curator.route.window import Window
 
 
 class Destinations:
@@ -40,8 +43,8 @@ class Destinations:
         What relative paths of the configuration start from.
     clock : callable
         Seconds since 1970.
-    sleep : callable
-        Waits some seconds.
+    wait : callable
+        Waits for an event, some seconds at most.
 
     Attributes
     ----------
@@ -57,7 +60,7 @@ class Destinations:
         configuration: dict[str, Any],
         directory: Path,
         clock: Callable[[], float] = time.time,
-        sleep: Callable[[float], None] = time.sleep,
+        wait: Wait = threading.Event.wait,
     ) -> None:
         self._gateway = gateway
         self._settings = settings
@@ -65,8 +68,8 @@ class Destinations:
         self._clock = clock
         self._charset = default_charset(configuration)
         self._dicomweb_root = _root(configuration.get("DicomWeb"))
-        self._jobs = CoreJobs(gateway, worker_limit(configuration.get("ConcurrentJobs")), sleep)
-        self._verifier = Verifier(gateway, sleep)
+        self._jobs = CoreJobs(gateway, worker_limit(configuration.get("ConcurrentJobs")), wait)
+        self._verifier = Verifier(gateway, wait)
         self.problems: list[str] = []
         self._own: dict[str, WebhookDestination | FolderDestination] = {}
         for name, webhook in settings.webhooks.items():
@@ -113,6 +116,10 @@ class Destinations:
                 f'There is no webhook "{name}"{nearest(name, [*self._settings.webhooks])}'
             )
         return found
+
+    def job_over(self, job: str) -> None:
+        """Take notice of a job of the core that is over; returns at once."""
+        self._jobs.job_over(job)
 
     def names(self) -> list[str]:
         """Return the names of all destinations there are now."""
@@ -174,8 +181,7 @@ class Destinations:
 
     def _add_webhook(self, name: str, webhook: Webhook) -> None:
         place = f"$.Curator.Webhooks.{name}"
-        address = urlsplit(webhook.url)
-        if not address.hostname or address.username is not None:
+        if not _names_host(webhook.url):
             self.problems.append(
                 f"{place}.Url: must name a host, and no user: use Headers for that"
             )
@@ -222,11 +228,14 @@ class Destinations:
             *(f"{DestinationKind.WEBHOOK}:{name}" for name in self._settings.webhooks),
             *(f"{DestinationKind.FOLDER}:{name}" for name in self._settings.folders),
         ]
-        for name in self._settings.destinations:
+        for name, settings in self._settings.destinations.items():
+            place = f'$.Curator.Destinations["{name}"]'
             kind = name.partition(":")[0]
-            if name not in own and kind not in _SERVERS:
-                text = f'$.Curator.Destinations["{name}"]: names no destination'
-                self.problems.append(text + nearest(name, own))
+            if name in own or kind in _SERVERS:
+                problems = _problems_of(DestinationKind(kind), settings)
+                self.problems += [place + problem for problem in problems]
+            else:
+                self.problems.append(f"{place}: names no destination{nearest(name, own)}")
         for position, name in enumerate(self._settings.alerts.webhooks):
             if name not in self._settings.webhooks:
                 text = f'$.Curator.Alerts.Webhooks[{position}]: there is no webhook "{name}"'
@@ -249,6 +258,29 @@ def _root(dicomweb: object) -> str:
     """Return where the routes of the DICOMweb plugin are."""
     root = dicomweb.get("Root", "/dicom-web/") if isinstance(dicomweb, dict) else "/dicom-web/"
     return f"/{str(root).strip('/')}/"
+
+
+def _problems_of(kind: DestinationKind, settings: DestinationSettings) -> Iterator[str]:
+    """Yield what is wrong with the settings of a destination, each with the rest of its path."""
+    if settings.window is not None:
+        try:
+            Window.parse(settings.window)
+        except ValueError as error:
+            yield f".Window: {error}"
+    syntax = settings.transcode
+    if syntax is not None and syntax not in WRITABLE:
+        yield f".Transcode: is no transfer syntax that Orthanc writes: {', '.join(WRITABLE)}"
+    elif (problem := missing(kind, SendOptions(), syntax)) is not None:
+        yield f".Transcode: {problem}"
+
+
+def _names_host(url: str) -> bool:
+    """Tell whether a URL has a host, a port that there is if any, and no user."""
+    try:
+        address = urlsplit(url)
+        return bool(address.hostname) and address.username is None and address.port != 0
+    except ValueError:  # no IPv6 address in brackets, or no such port
+        return False
 
 
 def _has_content(file: Path) -> bool:

@@ -4,7 +4,7 @@ Nothing is confirmed to the ledger before: storage commitment (PS3.4 Annex J), o
 instances of the series (C-FIND, QIDO-RS).
 """
 
-import time
+import threading
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -13,6 +13,7 @@ from curator.errors import CoreError
 from curator.gateway import Gateway
 from curator.route.delivery import Failure, SendOptions
 from curator.route.destinations.classify import of_commitment, of_core
+from curator.route.destinations.core_jobs import Wait
 from curator.route.kinds import FailureKind
 
 #: Seconds that a modality may take to report on a storage commitment.
@@ -50,13 +51,13 @@ class Verifier:
     Parameters
     ----------
     gateway : Gateway
-    sleep : callable
-        Waits some seconds.
+    wait : callable
+        Waits for an event, some seconds at most.
     """
 
-    def __init__(self, gateway: Gateway, sleep: Callable[[float], None] = time.sleep) -> None:
+    def __init__(self, gateway: Gateway, wait: Wait = threading.Event.wait) -> None:
         self._gateway = gateway
-        self._sleep = sleep
+        self._wait = wait
 
     def modality(
         self,
@@ -154,7 +155,7 @@ class Verifier:
             yield
             if waited >= seconds:
                 return
-            self._sleep(pause)
+            self._wait(threading.Event(), pause)
             waited += pause
             pause = min(pause * 2, LONGEST_PAUSE)
 

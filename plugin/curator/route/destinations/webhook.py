@@ -13,6 +13,7 @@ import tempfile
 import uuid
 import zipfile
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import IO, Any
@@ -45,6 +46,8 @@ CHUNK = 1024 * 1024
 #: Seconds that a connection may take, where an answer may take longer.
 CONNECT_SECONDS = 10.0
 
+
+_NO_SECRET = Failure(FailureKind.TRANSIENT, "the file with the secret cannot be read, or is empty")
 
 #: Where the identifiers of parts of a delivery come from.
 _PARTS = uuid.UUID("7f0b8a52-2f3c-4c1e-9d0e-5d5b6a1c7e11")
@@ -205,7 +208,9 @@ class WebhookDestination:
             "Content-Length": str(file.seek(0, io.SEEK_END)),
         }
         if self._secret_file is not None:
-            secret = self._secret_file.read_bytes().strip()
+            secret = _content(self._secret_file)
+            if not secret:
+                return _NO_SECRET
             sent["X-Curator-Signature"] = signature(secret, int(now), _pieces(file))
         status, retry_after = self._request("POST", _pieces(file), sent)
         return of_http(status, retry_after, now)
@@ -221,12 +226,27 @@ class WebhookDestination:
             headers=headers,
             redirect=False,
             preload_content=False,
+            decode_content=False,
         )
         try:
-            answer.read(LONGEST_ANSWER)
+            self._pass_over(answer)
             return answer.status, answer.headers.get("Retry-After")
         finally:
             answer.close()
+
+    def _pass_over(self, answer: urllib3.BaseHTTPResponse) -> None:
+        """Read the body of an answer, so that its connection can be used again.
+
+        The status counts, whether the rest comes or not: what was taken is not posted again.
+        """
+        until = self._clock() + self._address.timeout
+        left = LONGEST_ANSWER
+        with suppress(HTTPError, OSError):
+            while left > 0 and self._clock() < until:
+                piece = answer.read1(left)
+                if not piece:
+                    break
+                left -= len(piece)
 
 
 def notice(package: Package) -> dict[str, Any]:
@@ -236,11 +256,8 @@ def notice(package: Package) -> dict[str, Any]:
         "Event": "Delivery",
         "Rule": delivery.rule,
         "Version": delivery.version,
-        "Level": delivery.level,
-        "ID": delivery.resource,
+        **(delivery.event or {"Level": delivery.level, "ID": delivery.resource}),
         "Instances": list(package.instances),
-        **delivery.event,
-        **package.event,
         "Delivery": delivery.id,
     }
 
@@ -273,6 +290,14 @@ def _pieces(file: IO[bytes]) -> Iterator[bytes]:
     file.seek(0)
     while piece := file.read(CHUNK):
         yield piece
+
+
+def _content(file: Path) -> bytes:
+    """Return what a file has, nothing where it cannot be read."""
+    try:
+        return file.read_bytes().strip()
+    except OSError:
+        return b""
 
 
 def _tls(verify: bool | str) -> ssl.SSLContext:

@@ -6,7 +6,7 @@ from typing import Any
 
 from curator.conditions import parse_element
 from curator.dicom.tags import Path, tag_text
-from curator.errors import Conflict
+from curator.errors import Conflict, CuratorError, Stopping
 from curator.gateway import Resource
 from curator.journal import Action, Change
 from curator.level import Level
@@ -31,15 +31,26 @@ def anonymize(work: Work) -> Result:
     if not sources:
         raise Gone(run)
     subjects = _exactly(work, sources)
-    content = tools.jobs.run(
-        JobKind.ANONYMIZE, run.job, subjects, {"Profile": step.profile}, run.user
-    )
+    try:
+        content = tools.jobs.run(
+            JobKind.ANONYMIZE, run.job, subjects, {"Profile": step.profile}, run.user
+        )
+    except (Busy, Stopping):
+        raise
+    except CuratorError:
+        left = work.instances()
+        if not left:
+            raise Gone(run) from None
+        if sources.keys() - left.keys():
+            raise Conflict("Instances were deleted while they were anonymized") from None
+        raise
+    origins = {*sources, *work.instances()}
     made = {
         one: resource
         for one, resource in tools.inventory.instances(_results(content)).items()
-        if resource.metadata.get(ANONYMIZED_FROM, "") in {*sources, *work.instances()}
+        if resource.metadata.get(ANONYMIZED_FROM, "") in origins
     }
-    gone = tools.products.note_made(run, made.values(), moved=False)
+    gone = tools.products.note_made(run, made, ProductKind.FOUND)
     expected = content["InstancesCount"] - content["FailedInstancesCount"]
     if gone or len(made) < expected:
         tools.jobs.forget(run.job)
@@ -108,7 +119,8 @@ def merge(work: Work) -> Result:
 
 def _note(work: Work, made: Mapping[str, Resource], *, moved: bool) -> None:
     products = work.tools.products
-    gone = products.note_made(work.run, made.values(), moved=moved)
+    kind = ProductKind.MOVED if moved else ProductKind.COPY
+    gone = products.note_made(work.run, made, kind)
     if gone:
         raise Conflict(f"{len(gone)} new instances were deleted meanwhile")
     products.mark_parents(work.run, made.values())

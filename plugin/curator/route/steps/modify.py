@@ -49,7 +49,7 @@ def modify(work: Work) -> Result:
     made = modifier.copies()
     tools = work.tools
     stored = tools.inventory.instances(Subject(Level.INSTANCE, one) for one in made)
-    gone = tools.products.note_made(work.run, stored.values(), moved=False)
+    gone = tools.products.note_made(work.run, stored, ProductKind.FOUND)
     if gone or len(stored) < len(made):
         raise Conflict(f"{len(made) - len(stored) + len(gone)} modified copies are gone")
     tools.products.mark_parents(work.run, stored.values())
@@ -167,13 +167,13 @@ class _Modifier:
 
     def _note(self, copies: Sequence[_Made]) -> frozenset[str]:
         """Note what is to be stored, before it is; return what was there before."""
+        run, products = self._work.run, self._work.tools.products
         names = [one.instance for one in copies]
-        there = {one.orthanc_id: one for one in self._gateway.lookup(names)}
-        products = self._work.tools.products
-        products.note_made(self._work.run, there.values(), moved=False)
-        new = (one for one in names if one not in there)
-        products.note(self._work.run, dict.fromkeys(new, ProductKind.COPY))
-        return frozenset(there)
+        products.share(run, names)
+        there = frozenset(one.orthanc_id for one in self._gateway.lookup(names))
+        found, copy = ProductKind.FOUND, ProductKind.COPY
+        products.note(run, {one: found if one in there else copy for one in names})
+        return there
 
     def _put(self, made: _Made, stands: bool) -> None:
         """Store a copy, or see that the one that is there is the same."""

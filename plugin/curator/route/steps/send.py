@@ -1,6 +1,7 @@
 """``Send``: open the deliveries of what there is now, or see that they are over."""
 
 from collections.abc import Mapping
+from dataclasses import replace
 
 from curator.gateway import Resource
 from curator.route.delivery import Delivery, Item, SendOptions
@@ -23,7 +24,8 @@ def send(work: Work) -> Result:
     senders = work.tools.senders
     back = {} if work.rule.return_to_sender else senders.sent_by(step.to, instances)
     items = _items(work, instances)
-    options = options_of(work.rule, work.run.position)
+    copies = work.tools.products.are_copies(work.run)
+    options = replace(options_of(work.rule, work.run.position), copies=copies)
     for destination in step.to:
         going = [one for name, one in items.items() if name not in back.get(destination, ())]
         if going or work.rule.only_tells:

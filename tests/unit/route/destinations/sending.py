@@ -1,6 +1,7 @@
 """A core in memory that sends, and packages for it."""
 
 import json
+import threading
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -137,7 +138,7 @@ class Ticks:
     def __call__(self) -> float:
         return self.now
 
-    def sleep(self, seconds: float) -> None:
+    def wait(self, _event: threading.Event, seconds: float) -> None:
         """Let time pass."""
         self.waits.append(seconds)
         self.now += seconds

@@ -70,6 +70,19 @@ def test_any_retry_after_is_a_time_to_come_or_nothing(text):
     assert wait is None or wait >= 0
 
 
+@pytest.mark.parametrize(
+    "text",
+    [
+        f"Wed, 21 Oct {10**20} 07:28:00 GMT",
+        f"Wed, 21 Oct 2015 07:28:00 +{10**20}",
+        "Wed, 01 Jan 0001 00:00:00 +2300",
+        "9" * 5000,
+    ],
+)
+def test_a_retry_after_that_no_calendar_has_asks_for_nothing_that_breaks(text):
+    assert classify.of_http(503, text, NOW).retry_after in (None, 0.0, 999_999_999.0)
+
+
 def test_a_full_disk_passes_and_a_name_too_long_does_not():
     assert classify.of_errno(errno.ENOSPC).kind == FailureKind.TRANSIENT
     assert classify.of_errno(errno.ENAMETOOLONG).kind == FailureKind.PERMANENT

@@ -73,7 +73,7 @@ def core():
 @pytest.fixture
 def server(core, ticks):
     gateway = Gateway(core)
-    jobs, verifier = CoreJobs(gateway, 1, ticks.sleep), Verifier(gateway, ticks.sleep)
+    jobs, verifier = CoreJobs(gateway, 1, ticks.wait), Verifier(gateway, ticks.wait)
     return DicomWeb("archive", "/web/", gateway, jobs, DestinationSettings(), verifier)
 
 

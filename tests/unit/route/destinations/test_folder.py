@@ -83,6 +83,18 @@ def test_another_file_at_the_path_is_never_overwritten(core, folder, root):
     assert send(folder, one)[0].failures[one].kind == FailureKind.PERMANENT
 
 
+def test_another_patient_with_the_same_uids_never_takes_the_place(core, root, gateway, ticks):
+    folder = make_folder(root, gateway, ticks, "{SOPInstanceUID}.dcm")
+    one = add(core, 1, PatientID="P1")
+    assert send(folder, one) == (Outcome(), [one])
+    first = core.files[one]
+    add(core, 1, PatientID="P2")
+    outcome, confirmed = send(folder, one)
+    assert outcome.failures[one].kind == FailureKind.PERMANENT
+    assert confirmed == []
+    assert list(files(root).values()) == [first]
+
+
 def test_no_identifier_leads_out_of_the_root(core, folder, root, tmp_path):
     one = add(core, 1, PatientID="../outside")
     send(folder, one)

@@ -18,12 +18,12 @@ TIMEOUT = 'DicomAssociation - C-STORE to AET "PACS": DIMSE No data available (ti
 
 @pytest.fixture
 def jobs(gateway, ticks):
-    return CoreJobs(gateway, 1, ticks.sleep)
+    return CoreJobs(gateway, 1, ticks.wait)
 
 
 @pytest.fixture
 def modality(gateway, jobs, ticks):
-    verifier = Verifier(gateway, ticks.sleep)
+    verifier = Verifier(gateway, ticks.wait)
     return Modality("PACS", gateway, jobs, DestinationSettings(), verifier, ticks)
 
 
@@ -230,7 +230,7 @@ def test_transcoded_instances_go_on_their_own(core, modality):
 
 def test_batches_follow_one_another_until_one_fails(gateway, core, jobs, ticks):
     settings = DestinationSettings(batch=2)
-    modality = Modality("PACS", gateway, jobs, settings, Verifier(gateway, ticks.sleep), ticks)
+    modality = Modality("PACS", gateway, jobs, settings, Verifier(gateway, ticks.wait), ticks)
     instances = core.add(7)
     jobs_done = []
 
@@ -245,7 +245,7 @@ def test_batches_follow_one_another_until_one_fails(gateway, core, jobs, ticks):
 
 
 def test_sends_at_once_take_no_more_jobs_than_there_are_workers(gateway, core, ticks):
-    jobs = CoreJobs(gateway, 1, ticks.sleep)
+    jobs = CoreJobs(gateway, 1, ticks.wait)
     instances = core.add(4)
     inside, go_on = threading.Event(), threading.Event()
 

@@ -22,7 +22,7 @@ def make(tmp_path, ticks):
     def destinations(sdk=None, configuration=None, **curator):
         gateway = Gateway(sdk or server())
         settings = validate(Settings, curator)
-        return Destinations(gateway, settings, configuration or {}, tmp_path, ticks, ticks.sleep)
+        return Destinations(gateway, settings, configuration or {}, tmp_path, ticks, ticks.wait)
 
     return destinations
 
@@ -124,6 +124,8 @@ def test_transcoding_in_the_settings_counts_as_well(make):
     ("curator", "problem"),
     [
         ({"Webhooks": {"h": {"Url": "http:///x"}}}, "$.Curator.Webhooks.h.Url"),
+        ({"Webhooks": {"h": {"Url": "http://[::1/"}}}, "$.Curator.Webhooks.h.Url"),
+        ({"Webhooks": {"h": {"Url": "http://host:99999/"}}}, "$.Curator.Webhooks.h.Url"),
         ({"Webhooks": {"h": {"Url": "http://u:p@host/"}}}, "$.Curator.Webhooks.h.Url"),
         ({"Webhooks": {"h": {**WEBHOOK, "SecretFile": "no"}}}, "$.Curator.Webhooks.h.SecretFile"),
         ({"Webhooks": {"h": {**WEBHOOK, "Verify": "secret"}}}, "$.Curator.Webhooks.h.Verify"),
@@ -132,6 +134,18 @@ def test_transcoding_in_the_settings_counts_as_well(make):
         ({"Folders": {"f": {"Root": "export", "Path": "{PatientID}"}}}, "must contain"),
         ({"Destinations": {"webhook:x": {}}}, '$.Curator.Destinations["webhook:x"]'),
         ({"Destinations": {"PACS": {}}}, '$.Curator.Destinations["PACS"]'),
+        (
+            {"Destinations": {"modality:LATER": {"Window": "Mon 99:00-1"}}},
+            '$.Curator.Destinations["modality:LATER"].Window',
+        ),
+        (
+            {"Destinations": {"modality:LATER": {"Transcode": "9.9"}}},
+            '$.Curator.Destinations["modality:LATER"].Transcode',
+        ),
+        (
+            {"Destinations": {"dicomweb:later": {"Transcode": SYNTAX}}},
+            '$.Curator.Destinations["dicomweb:later"].Transcode',
+        ),
         ({"Alerts": {"Webhooks": ["x"]}}, "$.Curator.Alerts.Webhooks[0]"),
     ],
 )

@@ -68,7 +68,7 @@ def core():
 
 @pytest.fixture
 def verifier(core, ticks):
-    return Verifier(Gateway(core), ticks.sleep)
+    return Verifier(Gateway(core), ticks.wait)
 
 
 def check(verifier, instances, options, stopping=never):

@@ -1,6 +1,7 @@
 import io
 import json
 import zipfile
+from dataclasses import replace
 
 import pytest
 
@@ -64,9 +65,15 @@ def test_a_notice_holds_identifiers_only_and_is_signed(core, sink, new_webhook, 
     assert headers["x-curator-signature"] == signature(b"key", int(ticks.now), [request.body])
 
 
-def test_a_notice_without_instances_is_posted_as_well(sink, new_webhook):
-    assert send(new_webhook(), make_package([])) == (Outcome(), [])
-    assert len(sink.posted) == 1
+def test_a_notice_of_what_is_no_resource_says_what_it_is_of(sink, new_webhook):
+    package = make_package([])
+    event = {"Trigger": "Job", "ID": "job", "State": "Failure"}
+    package = replace(package, delivery=replace(package.delivery, event=event))
+    assert send(new_webhook(), package) == (Outcome(), [])
+    (request,) = sink.posted
+    told = json.loads(request.body)
+    assert event.items() <= told.items()
+    assert "Level" not in told
 
 
 def test_an_archive_goes_in_parts_with_identifiers_of_their_own(core, sink, new_webhook):
@@ -143,9 +150,11 @@ def test_nobody_there_passes_and_says_no_address(core, new_webhook):
 
 def test_a_secret_that_cannot_be_read_sends_nothing_unsigned(core, sink, new_webhook, tmp_path):
     webhook = new_webhook(secret=b"key")
-    (tmp_path / "secret").unlink()
-    outcome, _ = send(webhook, make_package(core.add(1)))
-    assert outcome.failure.kind == FailureKind.TRANSIENT
+    for break_ in ((tmp_path / "secret").unlink, (tmp_path / "secret").touch):
+        break_()
+        outcome, _ = send(webhook, make_package(core.add(1)))
+        assert outcome.failure.kind == FailureKind.TRANSIENT
+        assert "secret" in outcome.failure.answer
     assert sink.posted == []
 
 
@@ -159,6 +168,22 @@ def test_proxies_of_the_environment_are_not_used(core, sink, new_webhook, monkey
 def test_an_answer_without_end_is_not_read_to_its_end(core, sink, new_webhook):
     sink.answers.append(Answer(200, body=b"x" * 5_000_000))
     assert send(new_webhook(), make_package(core.add(1)))[0] == Outcome()
+
+
+def test_an_answer_counts_whose_rest_never_comes(core, sink, new_webhook):
+    sink.answers.append(Answer(200, body=b"so far", promised=100))
+    instances = core.add(1)
+    assert send(new_webhook(timeout=0.1), make_package(instances)) == (Outcome(), instances)
+    assert len(sink.posted) == 1
+
+
+def test_an_answer_that_comes_by_drops_is_left(core, sink, new_webhook, ticks):
+    sink.answers.append(Answer(200, body=b"x" * 100, promised=100))
+    hook = new_webhook(timeout=3600)
+    times = iter(range(0, 10_000_000, 2000))
+    hook._clock = lambda: float(next(times))
+    instances = core.add(1)
+    assert send(hook, make_package(instances)) == (Outcome(), instances)
 
 
 def test_any_answer_means_that_it_is_back(sink, new_webhook):

@@ -112,7 +112,7 @@ class DestinationSettings(Model):
         Transfer syntax UID of what is sent, where the rule does not say.
     """
 
-    concurrency: Annotated[int, Field(ge=1, le=16)] = 1
+    concurrency: Annotated[int, Field(ge=1, le=16)] = 2
     rate: Annotated[float | None, Field(gt=0, strict=False)] = None
     window: str | None = None
     batch: Annotated[int, Field(ge=1, le=1000)] = 100

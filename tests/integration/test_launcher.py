@@ -140,7 +140,7 @@ def test_signal_stops_everything(tmp_path, suite, number):
         assert gone(pid)
         assert mounts() == []
         assert not (tmp_path / work[1:]).exists()
-        assert "Orthanc has stopped" in launcher.log
+        assert "Python plugin is finalizing" in launcher.log
         assert "stopped by itself" not in launcher.log
 
 

@@ -13,7 +13,7 @@ ServerFactory = Callable[..., OrthancServer]
 INSTANCES = 8
 ARCHIVE = "modality:archive"
 
-HOUR = {ARCHIVE: {"Timeout": 3600}}
+HOUR = {ARCHIVE: {"Timeout": 3600, "Concurrency": 1}}
 """An archive may take so long for one instance; nothing else waits for it."""
 
 

@@ -62,7 +62,7 @@ class Place:
         self.pauses = Pauses(store)
         self.pacs, self.other = FakeDestination(PACS), FakeDestination(OTHER)
         self.destinations = FakeDestinations({PACS: self.pacs, OTHER: self.other})
-        self.settings: dict[str, DestinationSettings] = {}
+        self.settings = dict.fromkeys((PACS, OTHER), DestinationSettings(concurrency=1))
         self.sdk = FakeSdk()
         self.couriers: Couriers | None = None
         self._changed = threading.Condition()
@@ -155,7 +155,7 @@ def test_a_delivery_and_its_end_are_in_the_audit_log_without_values(place):
 
 def test_large_deliveries_go_in_packages_and_urgent_ones_in_between(place, monkeypatch):
     monkeypatch.setattr(courier_module, "PACKAGE", 2)
-    place.settings[PACS] = DestinationSettings(batch=1)
+    place.settings[PACS] = DestinationSettings(batch=1, concurrency=1)
 
     def urgent_comes(package, confirm, stopping):
         opened(place.ledger, "urgent", ("x",), priority=90)
@@ -215,7 +215,7 @@ def test_of_a_part_only_the_rest_goes_again(place):
 
 
 def test_after_the_last_attempt_it_is_parked_and_a_user_may_send_it_again(place):
-    place.settings[PACS] = DestinationSettings(breaker=1000)
+    place.settings[PACS] = DestinationSettings(breaker=1000, concurrency=1)
     place.pacs.acts = [fail] * 3
     place.start()
     opened(place.ledger)
@@ -362,7 +362,7 @@ def test_one_delivery_shows_whether_a_destination_works_again(place):
 
 
 def test_what_is_too_old_is_parked_though_nothing_is_tried(place):
-    place.settings[PACS] = DestinationSettings(breaker=1)
+    place.settings[PACS] = DestinationSettings(breaker=1, concurrency=1)
     place.pacs.back, place.pacs.acts = False, [fail]
     place.start()
     opened(place.ledger, options=SendOptions(max_age=1000, first=10))
@@ -373,7 +373,7 @@ def test_what_is_too_old_is_parked_though_nothing_is_tried(place):
 
 
 def test_a_user_need_not_wait_for_a_destination_that_was_left_alone(place):
-    place.settings[PACS] = DestinationSettings(breaker=1)
+    place.settings[PACS] = DestinationSettings(breaker=1, concurrency=1)
     place.pacs.acts = [fail]
     place.start()
     opened(place.ledger)
@@ -475,7 +475,9 @@ def test_a_paused_rule_sends_nothing_until_it_goes_on(place):
 
 
 def test_nothing_goes_outside_of_the_window_of_a_destination(place):
-    place.settings[PACS] = DestinationSettings(window="Mon")  # it is Tuesday, or Wednesday
+    place.settings[PACS] = DestinationSettings(
+        window="Mon", concurrency=1
+    )  # it is Tuesday, or Wednesday
     place.start()
     opened(place.ledger)
     opened(place.ledger, "other", to=OTHER)
@@ -486,7 +488,7 @@ def test_nothing_goes_outside_of_the_window_of_a_destination(place):
 
 
 def test_a_rate_limits_what_goes_at_once(place):
-    place.settings[PACS] = DestinationSettings(rate=2)
+    place.settings[PACS] = DestinationSettings(rate=2, concurrency=1)
     place.start()
     opened(place.ledger, names="abcde")
     place.wait(lambda: len(place.pacs.packages) == 1)

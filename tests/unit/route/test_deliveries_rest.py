@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from curator.config import DestinationSettings
 from curator.gateway import Gateway
 from curator.level import Level
 from curator.route.couriers import Couriers
@@ -44,7 +45,12 @@ class Place:
         self.pacs = FakeDestination(PACS)
         self.destinations = FakeDestinations({PACS: self.pacs, OTHER: FakeDestination(OTHER)})
         self.couriers = Couriers(
-            self.ledger, self.destinations, {}, self.pauses, self.gateway, self.clock
+            self.ledger,
+            self.destinations,
+            {PACS: DestinationSettings(concurrency=1)},
+            self.pauses,
+            self.gateway,
+            self.clock,
         )
         api = DeliveriesApi(
             self.ledger, self.couriers, self.destinations, self.pauses, self.gateway

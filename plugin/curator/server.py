@@ -232,7 +232,6 @@ def _follow_life(
             store.close()
             atexit.register(leave)
 
-    _callbacks.append(on_change)
     sdk.RegisterOnChangeCallback(on_change)
 
 

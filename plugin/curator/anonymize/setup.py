@@ -59,7 +59,6 @@ def prepare(
     directory: Path,
     environ: Mapping[str, str],
     store: Store,
-    users: Sequence[Users] = (),
 ) -> Anonymization:
     """Read what the configuration names, and make the key at the first start.
 
@@ -67,8 +66,6 @@ def prepare(
     ----------
     directory : Path
         What relative paths of the configuration start from.
-    users : sequence of callable
-        Who may need a profile, beside the jobs.
 
     Raises
     ------
@@ -88,8 +85,7 @@ def prepare(
     if problems or ring is None:
         raise ConfigurationError(problems)
     used_keys.note(store, ring.current.identifier)
-    needed = [jobs_with(store), *users]
-    catalog = Catalog(shipped(), defined, ProfileStore(store), load(), reader, needed)
+    catalog = Catalog(shipped(), defined, ProfileStore(store), load(), reader, [jobs_with(store)])
     catalog.warn_of_hidden()
     return Anonymization(
         catalog,

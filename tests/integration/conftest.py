@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 
 from integration.anonymizing import check_log
+from integration.pair import Pair, Party
 from integration.servers import OrthancServer, RunningServer, engine_name, external_url, releases
 
 ServerFactory = Callable[..., OrthancServer]
@@ -54,6 +55,28 @@ def server(request: pytest.FixtureRequest, orthanc: RunningServer) -> Iterator[R
     check_log(orthanc, before)
     if external_url():
         orthanc.clear()  # leave it as we found it
+
+
+@pytest.fixture
+def pair(
+    request: pytest.FixtureRequest,
+    release: str,
+    server: RunningServer,
+    shared_servers: dict[str, RunningServer],
+) -> Pair:
+    """Return the shared server and a stock one of the same release and settings, both empty."""
+    if external_url() is not None:
+        pytest.skip("compares with a stock server of its own")
+    name = f"stock {release}"
+    if name not in shared_servers:
+        started = OrthancServer(release, with_plugin=False, engine=engine_name())
+        shared_servers[name] = started.start()
+    stock = shared_servers[name]
+    if isinstance(stock, OrthancServer) and not stock.is_alive():
+        stock.start()  # a test before this one crashed it
+    stock.clear()
+    request.node.stash.setdefault(_SERVERS, []).append((stock, len(stock.log)))
+    return Pair(Party(stock), Party(server))
 
 
 @pytest.fixture

@@ -18,7 +18,7 @@ from curator.models import MOST_PROBLEMS, InvalidModel, nearest
 from curator.route.definitions import Defined, Definition, relocated
 from curator.route.rule import RuleSet
 from curator.route.rule_store import NO_SET, RuleStore, StoredSet
-from curator.route.validation import RuleReader, Surroundings
+from curator.route.validation import RuleReader, ServerNames
 
 logger = logging.getLogger(__name__)
 
@@ -57,12 +57,12 @@ class LiveRules:
         What was put by REST.
     reader : RuleReader
         Validates sets as they are written.
-    surroundings : Surroundings
+    surroundings : ServerNames
         What they are checked against as well.
     """
 
     def __init__(
-        self, defined: Defined, sets: RuleStore, reader: RuleReader, surroundings: Surroundings
+        self, defined: Defined, sets: RuleStore, reader: RuleReader, surroundings: ServerNames
     ) -> None:
         self._defined = defined
         self._sets = sets

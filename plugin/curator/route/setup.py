@@ -40,7 +40,7 @@ from curator.route.signals import Signals
 from curator.route.steps.work import Tools
 from curator.route.testing import Trials
 from curator.route.trial_rest import TrialApi
-from curator.route.validation import FindProblem, RuleReader, Surroundings
+from curator.route.validation import FindProblem, RuleReader, ServerNames
 from curator.route.watcher import Watcher
 from curator.route.witness import JobWitness
 from curator.sdk import Sdk
@@ -238,7 +238,7 @@ class Routing:
         )
         if problems:
             raise ConfigurationError(problems)
-        around = Surroundings(
+        around = ServerNames(
             destination=self._destinations.problem,
             profile=environment.profile,
             metadata=lambda: environment.configuration.get("UserMetadata", {}),

@@ -74,7 +74,7 @@ class RuleReader:
 
 
 @dataclass(frozen=True, slots=True)
-class Surroundings:
+class ServerNames:
     """What there is on this server, that rules name.
 
     Attributes

@@ -20,13 +20,6 @@ def orthanc():
 
 
 @pytest.fixture
-def store(tmp_path):
-    store = SteppedStore(tmp_path / "curator.db")
-    yield store
-    store.close()
-
-
-@pytest.fixture
 def watched(orthanc, store):
     watched = Watched(orthanc, store, [SEND_ME])
     watched.labels.look()

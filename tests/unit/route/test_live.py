@@ -9,7 +9,7 @@ from curator.errors import BadRequest, Conflict, NotFound
 from curator.route.definitions import Defined, define
 from curator.route.live import LiveRules
 from curator.route.rule_store import RuleStore
-from curator.route.validation import RuleReader, Surroundings
+from curator.route.validation import RuleReader, ServerNames
 
 
 def rule(name: str, **fields) -> dict:
@@ -47,7 +47,7 @@ def start(store, known):
     """Return what starts anew on the same database."""
 
     def begin(found: Defined = NOTHING, **surroundings) -> LiveRules:
-        server = Surroundings(
+        server = ServerNames(
             destination=lambda name: None if name in known else f'there is no "{name}"',
             profile=lambda name: None if name == "trial" else f'there is no "{name}"',
             metadata=lambda: set(),

@@ -31,13 +31,6 @@ def orthanc(clock):
 
 
 @pytest.fixture
-def store(tmp_path):
-    store = SteppedStore(tmp_path / "curator.db")
-    yield store
-    store.close()
-
-
-@pytest.fixture
 def start(orthanc, store):
     """Return what starts Curator, again if need be."""
 

@@ -1,24 +1,19 @@
 """What rules have made, and where instances came from."""
 
-from collections.abc import Iterator
-
 import pytest
 
 from curator.level import Level
 from curator.route.sender import Place, address_of
 from factory import ct_series
-from unit.reshape.memory import SteppedStore
 from unit.route.running import ANONYMIZE, Clock, Routed, RoutingOrthanc, rule
 
 
 @pytest.fixture
-def routed(tmp_path) -> Iterator[Routed]:
+def routed(store) -> Routed:
     clock = Clock()
     orthanc = RoutingOrthanc(clock)
-    store = SteppedStore(tmp_path / "curator.db")
     orthanc.arrive(ct_series(2))
-    yield Routed(orthanc, store, clock)
-    store.close()
+    return Routed(orthanc, store, clock)
 
 
 def test_products_are_known_at_every_level_as_long_as_they_are_stored(routed):

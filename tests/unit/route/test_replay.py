@@ -25,7 +25,7 @@ from curator.route.rule_store import RuleStore
 from curator.route.run import Run, Subject
 from curator.route.runs import Runs
 from curator.route.testing import Trials
-from curator.route.validation import RuleReader, Surroundings
+from curator.route.validation import RuleReader, ServerNames
 from factory import make_series
 from unit.reshape.memory import Crash
 from unit.route.searchable import SearchableOrthanc
@@ -104,7 +104,7 @@ class Site:
         gateway = Gateway(orthanc)
         defined = define(RULES, [], None, RuleReader(), problems)
         assert problems == []
-        surroundings = Surroundings(lambda _: None, lambda _: None, set)
+        surroundings = ServerNames(lambda _: None, lambda _: None, set)
         self.live = LiveRules(defined, RuleStore(store), RuleReader(), surroundings)
         self.runs = Runs(store, lambda: 1000.0)
         self.ledger = Ledger(store, lambda: 1000.0)

@@ -25,7 +25,7 @@ from curator.route.run import Run, Subject
 from curator.route.runs import Runs
 from curator.route.testing import Trials
 from curator.route.trial_rest import TrialApi
-from curator.route.validation import RuleReader, Surroundings
+from curator.route.validation import RuleReader, ServerNames
 from factory import make_instance, make_series
 from unit.route.asking import Asked
 from unit.route.searchable import SearchableOrthanc
@@ -61,7 +61,7 @@ class Site:
         gateway = Gateway(orthanc)
         defined = define([rule("fixed", If=CT)], [], None, RuleReader(), problems)
         assert problems == []
-        surroundings = Surroundings(
+        surroundings = ServerNames(
             lambda name: None if name.endswith(":out") else f'there is no "{name}"',
             lambda name: None,
             set,
@@ -266,7 +266,7 @@ def test_a_set_that_never_was_is_not_found(api, number):
     api.refusal(404, "GET", f"/curator/rules/history/{number}")
 
 
-@pytest.mark.parametrize("to", [0, -1, "1", None, 1.5, True])
+@pytest.mark.parametrize("to", [0, -1, "1", None, 1.5, True, 2**31, 10**30])
 def test_a_rollback_needs_a_number(api, to):
     assert "$.To" in api.refusal(400, "POST", "/curator/rules/rollback", {"To": to})
     api.refusal(404, "POST", "/curator/rules/rollback", {"To": 99})

@@ -1,7 +1,6 @@
 """Runs from the event to the end: what keeps them, what ends them, and every place to be killed."""
 
 import threading
-from collections.abc import Iterator
 
 import pytest
 from hypothesis import settings
@@ -34,13 +33,11 @@ SPLIT = {"Split": {"By": ["Modality"], "Into": "Studies"}}
 
 
 @pytest.fixture
-def routed(tmp_path) -> Iterator[Routed]:
+def routed(store) -> Routed:
     clock = Clock()
     orthanc = RoutingOrthanc(clock)
-    store = SteppedStore(tmp_path / "curator.db")
     orthanc.arrive(ct_series(3))
-    yield Routed(orthanc, store, clock)
-    store.close()
+    return Routed(orthanc, store, clock)
 
 
 def study_of(routed: Routed) -> str:

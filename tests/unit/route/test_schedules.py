@@ -4,7 +4,6 @@ import pytest
 
 from curator.level import Level
 from factory import ct_series
-from unit.reshape.memory import SteppedStore
 from unit.route.logging_orthanc import Clock, LoggingOrthanc, Watched, rule
 
 HOUR = 3600.0
@@ -22,13 +21,6 @@ def orthanc():
     for number in range(3):
         orthanc.put_instance(ct_series(count=1, study=f"study {number}")[0])
     return orthanc
-
-
-@pytest.fixture
-def store(tmp_path):
-    store = SteppedStore(tmp_path / "curator.db")
-    yield store
-    store.close()
 
 
 @pytest.fixture

@@ -1,6 +1,5 @@
 """What the steps of rules do, on an Orthanc in memory."""
 
-from collections.abc import Iterator
 from typing import Any
 
 import pytest
@@ -24,13 +23,11 @@ MODIFY = {"Modify": {"Replace": {"StudyDescription": "Changed"}}}
 
 
 @pytest.fixture
-def routed(tmp_path) -> Iterator[Routed]:
+def routed(store) -> Routed:
     clock = Clock()
     orthanc = RoutingOrthanc(clock)
-    store = SteppedStore(tmp_path / "curator.db")
     orthanc.arrive(ct_series(3))
-    yield Routed(orthanc, store, clock)
-    store.close()
+    return Routed(orthanc, store, clock)
 
 
 def study_of(routed: Routed, instances: int = 3) -> str:

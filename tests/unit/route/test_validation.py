@@ -3,7 +3,7 @@
 import pytest
 
 from curator.models import InvalidModel
-from curator.route.validation import RESERVED, RuleReader, Surroundings
+from curator.route.validation import RESERVED, RuleReader, ServerNames
 
 
 def rule(name: str = "a", **fields) -> dict:
@@ -21,7 +21,7 @@ def known(*names: str):
 
 
 def unfit(*steps: dict) -> list[str]:
-    surroundings = Surroundings(
+    surroundings = ServerNames(
         destination=known("folder:out", "peer:far"),
         profile=known("trial"),
         metadata=lambda: {"Ward"},

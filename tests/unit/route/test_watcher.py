@@ -64,12 +64,10 @@ def orthanc():
 
 
 @pytest.fixture
-def watching(orthanc, tmp_path):
-    store = SteppedStore(tmp_path / "curator.db")
+def watching(orthanc, store):
     found = Watching(orthanc, store)
     yield found
     found.watcher.stop()
-    store.close()
 
 
 def put(orthanc, *files):

@@ -218,6 +218,20 @@ class Gateway:
             )
         return list(found.values())
 
+    def instances_of_series(
+        self, series_orthanc_id: str, content: Iterable[Content] = Content
+    ) -> list[Resource]:
+        """Read the instances of a series, none where it is not stored.
+
+        Orthanc 1.13.0 counts none below what it does not know, 1.12.7 refuses to count.
+        """
+        try:
+            return self.descendants(Level.INSTANCE, Level.SERIES, series_orthanc_id, content)
+        except CoreError as error:
+            if not error.unknown_resource:
+                raise
+            return []
+
     def passing(
         self, level: Level, ancestor: Level, orthanc_id: str, content: Iterable[Content] = Content
     ) -> list[Resource]:
@@ -445,6 +459,11 @@ class Gateway:
         """Read ``/system``."""
         system: dict[str, Json] = self.get_json("/system")
         return system
+
+    def plugins(self) -> dict[str, str]:
+        """Return the versions of the plugins that are loaded, by their names."""
+        names = [name for name in self.get_json("/plugins") if name != "explorer.js"]
+        return {name: str(self.get_json(f"/plugins/{name}")["Version"]) for name in names}
 
     def main_dicom_tags(self, level: Level) -> dict[str, AnyTag]:
         """Return the tags that the index has of a level, by keyword."""

@@ -341,10 +341,7 @@ class AnonymizeTask:
 
     def _files(self, series: str) -> dict[str, str]:
         """Return the files of the instances of a series; none where it is not stored."""
-        if not self._gateway.exists(Level.SERIES, series):
-            return {}
-        content = [Content.ATTACHMENTS]
-        found = self._gateway.descendants(Level.INSTANCE, Level.SERIES, series, content)
+        found = self._gateway.instances_of_series(series, [Content.ATTACHMENTS])
         return {one.orthanc_id: one.file_uuid for one in found}
 
     def _going(self, plan: Plan) -> list[Source]:
@@ -408,9 +405,12 @@ class AnonymizeTask:
 
     def _hang(self, parent: Parent) -> None:
         """Say of a new resource what it was made from, and carry labels while that is there."""
-        if not self._gateway.exists(parent.level, parent.target):
+        try:
+            self._say_origin(parent.level, parent.target, parent.source)
+        except CoreError as error:
+            if not error.unknown_resource:
+                raise
             return  # an earlier run has done it, and someone has deleted the result since
-        self._say_origin(parent.level, parent.target, parent.source)
         if self._request.keep_labels:
             found = self._gateway.resource(parent.level, parent.source)
             for label in found.labels if found else ():

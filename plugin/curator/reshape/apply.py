@@ -136,14 +136,13 @@ class Applier:
 
     def _refuse_existing(self, plan: Plan) -> None:
         for series in plan.series:
-            if self._gateway.exists(Level.SERIES, series.orthanc_id):
-                new = {one.orthanc_id for one in series.instances}
-                stored = new.intersection(self._stored(series.orthanc_id))
-                if stored:
-                    raise Conflict(
-                        f"The result of this operation is stored already: instance {min(stored)}"
-                        f" of series {series.orthanc_id}"
-                    )
+            new = {one.orthanc_id for one in series.instances}
+            stored = new.intersection(self._stored(series.orthanc_id))
+            if stored:
+                raise Conflict(
+                    f"The result of this operation is stored already: instance {min(stored)}"
+                    f" of series {series.orthanc_id}"
+                )
 
     def _sources(self, plan: Plan, content: Iterable[Content] = Content) -> Resources:
         """Read the instances that the plan is about as they are now; some may be gone."""
@@ -152,9 +151,8 @@ class Applier:
         found: dict[str, Resource] = {}
         series_ids = [one.source for one in (*plan.series, *plan.overwritten)]
         for series in dict.fromkeys([*series_ids, *(one.series for one in plan.dropped)]):
-            if self._gateway.exists(Level.SERIES, series):
-                for one in self._gateway.descendants(Level.INSTANCE, Level.SERIES, series, content):
-                    found[one.orthanc_id] = one
+            for one in self._gateway.instances_of_series(series, content):
+                found[one.orthanc_id] = one
         return {orthanc_id: one for orthanc_id, one in found.items() if orthanc_id in wanted}
 
     def _refuse_changed(self, plan: Plan, sources: Resources) -> None:
@@ -236,15 +234,12 @@ class Applier:
                 )
 
     def _missing(self, series: PlannedSeries) -> list[PlannedInstance]:
-        if not self._gateway.exists(Level.SERIES, series.orthanc_id):
-            return list(series.instances)
         stored = self._stored(series.orthanc_id)
         return [one for one in series.instances if one.orthanc_id not in stored]
 
     def _stored(self, series_orthanc_id: str) -> dict[str, str]:
-        """Return the files of the instances of a stored series."""
-        content = [Content.ATTACHMENTS]
-        found = self._gateway.descendants(Level.INSTANCE, Level.SERIES, series_orthanc_id, content)
+        """Return the files of the instances of a series; none where it is not stored."""
+        found = self._gateway.instances_of_series(series_orthanc_id, [Content.ATTACHMENTS])
         return {one.orthanc_id: one.file_uuid for one in found}
 
     # Commit

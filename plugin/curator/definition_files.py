@@ -62,6 +62,9 @@ def in_directory(setting: str, directory: Path | None, problems: list[str]) -> I
         problems.append(f"$.Curator.{setting}: cannot be read: {type(error).__name__}")
         return
     for path in files:
+        if not path.is_file():  # what is read could have no end, or keep the start waiting
+            problems.append(f"{path}: is no file")
+            continue
         try:
             value = from_text(path.read_text(encoding="utf-8"), path.suffix)
         except OSError as error:

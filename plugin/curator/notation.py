@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from typing import Any
 
 import yaml
@@ -54,6 +55,7 @@ def _from_json(text: str) -> object:
             text.removeprefix("\ufeff"),
             object_pairs_hook=_object,
             parse_constant=_no_number,
+            parse_float=_finite,
             parse_int=_whole,
         )
     except json.JSONDecodeError as error:
@@ -73,6 +75,13 @@ def _whole(digits: str) -> int:
     if len(digits) > MAX_DIGITS:
         raise OverflowError
     return int(digits)
+
+
+def _finite(digits: str) -> float:
+    value = float(digits)
+    if not math.isfinite(value):
+        raise ValueError("has a number that is too large")
+    return value
 
 
 def _no_number(name: str) -> object:
@@ -104,7 +113,25 @@ class _YamlText(yaml.SafeLoader):
         node: yaml.Node | None = super().compose_node(parent, index)
         if node is not None:
             _check(node)
+        if isinstance(node, yaml.ScalarNode) and node.tag != _STRING:
+            self._check_value(node)
         return node
+
+    def _check_value(self, node: yaml.ScalarNode) -> None:
+        """See that a tag does not say of a text what it is not, as in ``!!bool maybe``."""
+        if len(node.value) > MAX_DIGITS:
+            raise OverflowError
+        try:
+            value = self.construct_object(node)
+        except (LookupError, ValueError):
+            kind = node.tag.rpartition(":")[2]
+            raise yaml.MarkedYAMLError(
+                problem=f"this is no {kind}", problem_mark=node.start_mark
+            ) from None
+        if isinstance(value, float) and not math.isfinite(value):
+            raise yaml.MarkedYAMLError(
+                problem="such a number is no JSON", problem_mark=node.start_mark
+            )
 
 
 def _check(node: yaml.Node) -> None:
@@ -112,12 +139,6 @@ def _check(node: yaml.Node) -> None:
         _check_keys(node)
         return
     if isinstance(node, yaml.ScalarNode) and node.tag in _JSON_TAGS | {_STRING}:
-        if node.tag != _STRING and len(node.value) > MAX_DIGITS:
-            raise OverflowError
-        if node.value.lower().lstrip("+-") in (".inf", ".nan"):
-            raise yaml.MarkedYAMLError(
-                problem="such a number is no JSON", problem_mark=node.start_mark
-            )
         return
     if isinstance(node, yaml.SequenceNode) and node.tag == _SEQUENCE:
         return

@@ -59,6 +59,12 @@ def test_a_byte_order_mark_is_no_part_of_the_text():
         ("1: a", ".yaml", "the name of a field is a text"),
         ("a: .nan", ".yaml", "such a number is no JSON"),
         ("a: -.inf", ".yaml", "such a number is no JSON"),
+        ("a: 1.0e+400", ".yaml", r"such a number is no JSON \(line 1, column 4\)"),
+        ('{"a": 1e400}', ".json", "a number that is too large"),
+        ("a: !!bool maybe", ".yaml", r"this is no bool \(line 1, column 4\)"),
+        ('a: !!int ""', ".yaml", "this is no int"),
+        ('a: !!float ""', ".yaml", "this is no float"),
+        ("a: 0x_", ".yaml", "this is no int"),
         ("a: [1", ".yaml", "is not YAML"),
         ("a: 1\n---\nb: 2", ".yaml", "is not YAML: but found another document"),
         ("a: \x00", ".yaml", "is not YAML"),
@@ -69,6 +75,10 @@ def test_a_byte_order_mark_is_no_part_of_the_text():
 def test_what_is_no_plain_json_is_refused_with_its_place(text, suffix, problem):
     with pytest.raises(ValueError, match=problem):
         from_text(text, suffix)
+
+
+def test_a_text_that_looks_like_a_number_is_a_text_in_quotation_marks():
+    assert from_text('a: ".inf"', ".yaml") == {"a": ".inf"}
 
 
 @given(st.text(max_size=40), st.sampled_from([".json", ".yaml"]))

@@ -5,6 +5,7 @@ It is made from the profile and the tables alone, so that the same profile gives
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
@@ -146,7 +147,11 @@ def _done(rule: Rule) -> str:
 
 def _json(model: Any) -> str:
     dumped = model.model_dump_json(by_alias=True, exclude_none=True, exclude_defaults=True)
-    return f"`{_cell(dumped)}`"
+    return f"`{dumped.translate(_IN_CODE)}`"
+
+
+#: What ends code, or a cell; in JSON it can be said by its number.
+_IN_CODE = str.maketrans({"`": r"\u0060", "|": r"\u007c"})
 
 
 def _identifiers(profile: Profile, resolver: Resolver) -> Iterator[str]:
@@ -302,8 +307,12 @@ def _attributes(_profile: Profile, resolver: Resolver) -> Iterator[str]:
 
 
 def _cell(text: str) -> str:
-    """Return a text that cannot break out of a table, on one line."""
-    return " ".join(text.replace("|", "\\|").split())
+    """Return a text that is no markup and cannot break out of a table, on one line."""
+    return " ".join(_MARKUP.sub(r"\\\g<0>", text).split())
+
+
+#: What would begin a tag of HTML, a link, code, or the next cell.
+_MARKUP = re.compile(r"[\\|<&`\[]")
 
 
 _MEANINGS = {

@@ -7,8 +7,10 @@ import zlib
 
 from curator.dicom.errors import Malformed
 
-MOST_BYTES = 2**30
-"""Of an unpacked data set; some kilobytes can pretend to be gigabytes."""
+MOST_BYTES = 2**28
+"""Of an unpacked data set; some kilobytes can pretend to be gigabytes.
+
+Several are unpacked at a time, each of them is copied once or twice when it is changed."""
 
 
 def inflated(data: bytes, start: int) -> bytes:

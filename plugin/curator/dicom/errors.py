@@ -58,7 +58,7 @@ class OutOfOrder(Malformed):
 
 
 class TooDeep(DicomError):
-    """Sequences are nested deeper than :data:`.structure.MAXIMUM_DEPTH`."""
+    """Sequences are nested deeper than :data:`.tags.MAXIMUM_DEPTH`."""
 
 
 class EncodingError(DicomError):

@@ -34,8 +34,9 @@ from curator.dicom.filemeta import (
 )
 from curator.dicom.instance import Instance, check_data_set
 from curator.dicom.site import Changes, Site, SiteItem, joined
-from curator.dicom.structure import ALL_VRS, MAXIMUM_DEPTH, UNDEFINED
+from curator.dicom.structure import ALL_VRS, UNDEFINED
 from curator.dicom.tags import (
+    MAXIMUM_DEPTH,
     SOP_CLASS_UID,
     SOP_INSTANCE_UID,
     Tag,

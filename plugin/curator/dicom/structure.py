@@ -13,10 +13,7 @@ from dataclasses import dataclass
 from typing import NamedTuple
 
 from curator.dicom.errors import Malformed, OutOfOrder, TooDeep
-from curator.dicom.tags import Tag, tag_text
-
-MAXIMUM_DEPTH = 64
-"""Levels of nested sequences that Curator enters."""
+from curator.dicom.tags import MAXIMUM_DEPTH, Tag, tag_text
 
 UNDEFINED = 0xFFFFFFFF
 ITEM = 0xFFFEE000

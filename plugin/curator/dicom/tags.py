@@ -28,6 +28,9 @@ FLOAT_PIXEL_DATA = Tag(0x7FE00008)
 DOUBLE_FLOAT_PIXEL_DATA = Tag(0x7FE00009)
 PIXEL_DATA = Tag(0x7FE00010)
 
+MAXIMUM_DEPTH = 64
+"""Levels of nested sequences that Curator enters."""
+
 
 @dataclass(frozen=True, slots=True, order=True)
 class PrivateTag:
@@ -122,6 +125,8 @@ def parse_path(text: str) -> Path:
     steps: list[Step] = []
     position = 0
     while True:
+        if len(steps) > MAXIMUM_DEPTH:
+            raise TagError(f"A path leads through at most {MAXIMUM_DEPTH} sequences")
         tag, position = _leading_tag(text, position)
         if position == len(text):
             return Path(tag, tuple(steps))

@@ -92,6 +92,19 @@ def test_texts_of_the_profile_cannot_break_its_tables():
     assert "| private creator A\\|B |" in text
 
 
+def test_texts_of_the_profile_are_no_markup():
+    like = {"Tag": "Modality", "Like": "a`|<b"}
+    rules = [
+        {"Tag": "PatientID", "Action": "Pseudonym", "Prefix": "[x](y:1)|"},
+        {"Tag": "StudyID", "Action": "Keep", "When": like},
+    ]
+    text = written({"Version": "<img src=x>", "Description": "`code` &lt; <a>", "Rules": rules})
+    assert "Version \\<img src=x> of" in text
+    assert "\n\\`code\\` \\&lt; \\<a>\n" in text
+    assert "Prefix=\\[x](y:1)\\| |" in text
+    assert r'| `{"Tag":"Modality","Like":"a\u0060\u007c<b"}` |' in text
+
+
 def test_tables_of_originals_are_not_in_it():
     rules = [{"Tag": "PatientID", "Action": "Lookup", "Table": "map"}]
     originals = {"map": {"hidden1": "hidden2"}}

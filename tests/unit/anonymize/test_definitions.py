@@ -1,6 +1,7 @@
 """Profiles of the configuration and of a directory: all of them, or a refusal that says why."""
 
 import json
+import os
 
 import pytest
 
@@ -83,6 +84,14 @@ def test_a_name_that_the_configuration_has_twice_is_refused():
     assert problems == [
         '$.Curator.Profiles[1]: the profile "same" is defined in $.Curator.Profiles[0] as well'
     ]
+
+
+def test_what_has_no_end_is_refused_unread(directory):
+    os.mkfifo(directory / "a.json")
+    (directory / "b.yaml").symlink_to("/dev/zero")
+    (directory / "c.json").symlink_to(directory / "c.json")
+    expected = [f"{directory / name}: is no file" for name in ("a.json", "b.yaml", "c.json")]
+    assert read(directory=directory) == ({}, expected)
 
 
 def test_a_directory_that_is_not_there_is_refused(directory):

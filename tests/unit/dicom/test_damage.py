@@ -20,8 +20,7 @@ from curator.dicom.engine import apply
 from curator.dicom.errors import DicomError, Malformed, NotDicom, TooDeep
 from curator.dicom.filemeta import read_file_meta
 from curator.dicom.reader import pixel_digest, read
-from curator.dicom.structure import MAXIMUM_DEPTH
-from curator.dicom.tags import Path, Step, Tag, parse_path
+from curator.dicom.tags import MAXIMUM_DEPTH, Path, Step, Tag, parse_path
 from factory import make_instance, multi_frame
 from unit.dicom.model import (
     EXPLICIT,

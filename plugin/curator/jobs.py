@@ -20,6 +20,8 @@ from enum import StrEnum
 from functools import partial
 from typing import Any, Protocol
 
+from typing_extensions import TypedDict
+
 from curator.errors import (
     Canceled,
     Conflict,
@@ -30,6 +32,7 @@ from curator.errors import (
     Stopping,
     trace,
 )
+from curator.health.trouble import MOST_TROUBLES, Trouble
 from curator.store import Row, Store
 
 logger = logging.getLogger(__name__)
@@ -61,6 +64,15 @@ class Phase(StrEnum):
     NONE = ""
     WRITING = "Writing"  # new instances may exist, all sources do: can still be undone
     COMMITTED = "Committed"  # sources may be gone: can only be finished
+
+
+@dataclass(frozen=True)
+class Workers:
+    """Threads of one kind: how many there should be, are, and are at work."""
+
+    wanted: int
+    alive: int
+    busy: int
 
 
 class Claimed(Conflict):
@@ -477,6 +489,36 @@ class JobEngine:
         counted = self._store.count_jobs()
         return {state: counted.get(state, 0) for state in State}
 
+    @property
+    def workers(self) -> Workers:
+        """How many workers there are and work, without asking the database."""
+        controls = list(self._controls.values())
+        return Workers(
+            wanted=len(self._threads),
+            alive=sum(thread.is_alive() for thread in self._threads),
+            busy=sum(control.started is not None for control in controls),
+        )
+
+    def waiting_since(self) -> str | None:
+        """Return when the oldest job was submitted that waits for a worker, None without."""
+        return self._store.oldest_job(State.PENDING)
+
+    def troubles(self) -> list[Trouble]:
+        """Return the jobs that have failed lately, but those that users have canceled."""
+        failed = self._store.failed_jobs(besides=ErrorCode.CANCELED_JOB, limit=MOST_TROUBLES)
+        return [
+            Trouble(
+                row["changed"],
+                "Job",
+                row["id"],
+                row["type"],
+                row["state"],
+                row["error_code"],
+                row["error_details"],
+            )
+            for row in failed
+        ]
+
     # Queue
 
     def _take_up(self) -> None:
@@ -683,6 +725,13 @@ def describe(row: Row) -> dict[str, Any]:
     if finished:
         described["CompletionTime"] = row["changed"]
     return described
+
+
+class Started(TypedDict):
+    """A job that goes on after the answer, and where it is."""
+
+    ID: str
+    Path: str
 
 
 def where(job_id: str) -> dict[str, Any]:

@@ -5,8 +5,20 @@ What is not about a job of Curator goes to the core as it is.
 
 import json
 from collections.abc import Callable
-from typing import Any
+from typing import Any, NotRequired
 
+from pydantic import ConfigDict
+from typing_extensions import TypedDict
+
+from curator.description import (
+    DONE,
+    EXPAND,
+    JSON_TYPE,
+    TEXT_TYPE,
+    JobId,
+    Method,
+    json_of,
+)
 from curator.errors import CoreError, ErrorCode
 from curator.gateway import Gateway
 from curator.jobs import JobEngine
@@ -14,8 +26,36 @@ from curator.web import JSON, TEXT, Endpoint, Request, Response, forward, json_r
 
 Action = Callable[[str], bool]
 
+#: What a job may have made, which is never Curator's.
+_OUTPUT = {JSON_TYPE: Any, TEXT_TYPE: bytes}
+
+_ID = {"id": JobId}
+
+_CORE = "Jobs that are not Curator's are Orthanc's."
+
 #: The core says no more where it has cut a job short, or let it go on.
 ACTION_DONE = Response(b"{}", "application/json")
+
+
+class JobAnswer(TypedDict):
+    """A job, as the core describes one; jobs of the core may have more to say."""
+
+    __pydantic_config__ = ConfigDict(extra="allow")  # type: ignore[misc]
+
+    ID: str
+    Type: str
+    Priority: int
+    State: str
+    ErrorCode: int
+    ErrorDescription: str
+    ErrorDetails: str
+    Timestamp: str
+    CreationTime: str
+    CompletionTime: NotRequired[str]
+    EffectiveRuntime: float
+    Progress: int
+    Content: dict[str, Any]
+    UserData: NotRequired[Any]
 
 
 class JobsApi:
@@ -33,17 +73,41 @@ class JobsApi:
             "resume": self._engine.resume,
             "resubmit": self._engine.resubmit,
         }
+        listed = Method(
+            self._list,
+            "List jobs, Curator's beside the core's",
+            json_of(list[str] | list[JobAnswer]),
+            query=(EXPAND,),
+        )
+        described = Method(
+            self._get, "Look at a job", json_of(JobAnswer), silent=(404,), forwards=_CORE
+        )
+        deleted = Method(self._delete, "Forget a finished job", DONE, forwards=_CORE)
+        output = Method(
+            self._output, "Taken for an output of a job, as by the core", _OUTPUT, forwards=_CORE
+        )
         return [
-            Endpoint("/jobs", {"GET": self._list}),
-            Endpoint("/jobs/{id}", {"GET": self._get, "DELETE": self._delete}),
+            Endpoint("/jobs", {"GET": listed}),
+            Endpoint("/jobs/{id}", {"GET": described, "DELETE": deleted}, _ID),
             *(
                 Endpoint(
                     f"/jobs/{{id}}/{name}",
-                    {"GET": self._output, "POST": self._act(action), "DELETE": self._output},
+                    {"GET": output, "POST": self._action(name, action), "DELETE": output},
+                    _ID,
                 )
                 for name, action in actions.items()
             ),
         ]
+
+    def _action(self, name: str, action: Action) -> Method:
+        return Method(
+            self._act(action),
+            f"{name.capitalize()} a job",
+            json_of(dict[str, Any]),
+            errors=(400, 409),
+            silent=(400, 404),
+            forwards=_CORE,
+        )
 
     def _list(self, request: Request) -> Response:
         answer = forward(self._gateway, request)

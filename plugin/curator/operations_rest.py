@@ -2,10 +2,23 @@
 
 import csv
 import io
-from typing import Any
+from typing import Annotated, Any, NotRequired
 
+from pydantic import Field
+from typing_extensions import TypedDict
+
+from curator.description import (
+    CSV_TYPE,
+    EXPAND,
+    JOB_ERRORS,
+    JSON_TYPE,
+    Method,
+    Parameter,
+    json_of,
+)
 from curator.errors import NotFound
-from curator.jobs import JobEngine
+from curator.jobs import JobEngine, Started
+from curator.reshape.answers import OperationAnswer, PlanAnswer
 from curator.reshape.operation import Operation, Operations
 from curator.reshape.rest import run_operation
 from curator.store import Row
@@ -22,6 +35,44 @@ _COLUMNS = (
 )
 
 
+OperationId = Annotated[str, Field(description="Identifier of an operation", min_length=1)]
+
+
+class OperationSummary(TypedDict):
+    """An entry of the journal; ``State`` is ``Undone``, or that of its job."""
+
+    ID: str
+    Kind: str
+    Level: str
+    Resource: str
+    Job: str
+    User: str
+    Origin: dict[str, str]
+    CreationTime: str
+    CompletionTime: NotRequired[str]
+    State: str
+    InstancesCount: int
+    OverwrittenInstancesCount: int
+    UndoneBy: NotRequired[str]
+
+
+class OperationEntry(OperationSummary):
+    """An entry with what was asked for, and what was done."""
+
+    Content: dict[str, Any]
+    Request: dict[str, Any]
+
+
+class ChangedInstance(TypedDict):
+    """What became of an instance."""
+
+    Action: str
+    Old: str | None
+    New: str | None
+    OldSOPInstanceUID: str | None
+    NewSOPInstanceUID: str | None
+
+
 class OperationsApi:
     """Endpoints of the journal."""
 
@@ -33,11 +84,33 @@ class OperationsApi:
 
     def endpoints(self) -> list[Endpoint]:
         """Return the endpoints."""
+        listed = Method(
+            self._list,
+            "List what was done, the latest first",
+            json_of(list[str] | list[OperationSummary]),
+            query=(EXPAND,),
+        )
+        described = Method(self._get, "Look at an operation", json_of(OperationEntry))
+        instances = Method(
+            self._instances,
+            "List the instances that an operation has changed",
+            {JSON_TYPE: list[ChangedInstance], CSV_TYPE: str},
+            query=(Parameter("format", 'JSON, or "csv"'),),
+        )
+        undo = Method(
+            self._take_back,
+            "Undo an operation",
+            json_of(Started | OperationAnswer | PlanAnswer),
+            json_of(self._undo.model),
+            body_required=False,
+            errors=JOB_ERRORS,
+        )
+        of_one = {"id": OperationId}
         return [
-            Endpoint("/curator/operations", {"GET": self._list}),
-            Endpoint("/curator/operations/{id}", {"GET": self._get}),
-            Endpoint("/curator/operations/{id}/instances", {"GET": self._instances}),
-            Endpoint("/curator/operations/{id}/undo", {"POST": self._take_back}),
+            Endpoint("/curator/operations", {"GET": listed}),
+            Endpoint("/curator/operations/{id}", {"GET": described}, of_one),
+            Endpoint("/curator/operations/{id}/instances", {"GET": instances}, of_one),
+            Endpoint("/curator/operations/{id}/undo", {"POST": undo}, of_one),
         ]
 
     def _list(self, request: Request) -> Response:

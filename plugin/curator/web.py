@@ -28,6 +28,7 @@ from curator.errors import (
 from curator.gateway import Gateway
 from curator.models import InvalidModel, M, validate
 from curator.notation import from_text
+from curator.xml_answers import XML, to_xml, wants_xml
 
 logger = logging.getLogger(__name__)
 
@@ -36,6 +37,9 @@ _PHRASES = {416: "Requested Range Not Satisfiable"}
 
 #: Characters of the name of a user that are kept.
 LONGEST_USER = 256
+
+#: Bytes of a JSON object that Curator reads; in memory it takes several times as many.
+LONGEST_BODY = 64 * 1024 * 1024
 
 #: Levels of JSON that the core is handed; some hundreds overflow its stack.
 MOST_LEVELS = 100
@@ -99,15 +103,22 @@ class BadBody(BadRequest):
 
 @dataclass(frozen=True)
 class Endpoint:
-    """A URI pattern (``/studies/{id}/split``) with its handlers by method."""
+    """A URI pattern (``/studies/{id}/split``) with its handlers by method.
+
+    Attributes
+    ----------
+    parameters : mapping
+        Types of the parts that the pattern names, for the OpenAPI document.
+    """
 
     pattern: str
     handlers: Mapping[str, Handler]
+    parameters: Mapping[str, Any] = field(default_factory=dict)
 
     @property
     def regex(self) -> str:
         """The pattern as the SDK wants it: a regular expression for the whole URI."""
-        return re.sub(r"\{\w+\}", "([^/]+)", self.pattern)
+        return re.sub(r"\{\w+\}", "([^/]+)", self.pattern.replace(".", r"\."))
 
 
 def json_response(value: object) -> Response:
@@ -116,14 +127,16 @@ def json_response(value: object) -> Response:
     return Response(text.encode() + b"\n", JSON)
 
 
-def json_object(request: Request) -> dict[str, Any]:
+def json_object(request: Request, longest: int = LONGEST_BODY) -> dict[str, Any]:
     """Parse a body that has to be a JSON object.
 
     Raises
     ------
     BadBody
-        If it is not.
+        If it is not, or is longer than so many bytes.
     """
+    if len(request.body) > longest:
+        raise BadBody(f"The body has more than {longest} bytes")
     if not request.body.strip():
         raise BadBody("The body must contain a JSON object, but it is empty")
     try:
@@ -182,7 +195,7 @@ def dispatch(endpoint: Endpoint, request: Request, gateway: Gateway, describe: b
         Whether errors have a body (``HttpDescribeErrors`` of Orthanc).
     """
     try:
-        return endpoint.handlers[request.method](request)
+        return _as_accepted(request, endpoint.handlers[request.method](request))
     except CuratorError as error:
         return _error_response(error, request, gateway, describe)
     except Exception as error:  # noqa: BLE001  the client must get the core's body in any case
@@ -191,6 +204,14 @@ def dispatch(endpoint: Endpoint, request: Request, gateway: Gateway, describe: b
         )
         unexpected = CuratorError("Unexpected error, see the log of Orthanc")
         return _error_response(unexpected, request, gateway, describe)
+
+
+def _as_accepted(request: Request, response: Response) -> Response:
+    """Turn JSON into XML where the client has asked for it; errors stay as they are."""
+    is_json = response.content_type.startswith("application/json") and response.status == 200
+    if not is_json or not wants_xml(request.headers.get("accept", "")):
+        return response
+    return Response(to_xml(response.body), XML)
 
 
 def allowed_methods(endpoint: Endpoint) -> str:

@@ -13,6 +13,8 @@ from curator.errors import BadRequest, Conflict, CoreError, MethodNotAllowed, No
 from curator.gateway import Gateway
 from curator.models import Model
 from curator.web import (
+    LONGEST_BODY,
+    BadBody,
     Endpoint,
     Request,
     Response,
@@ -109,6 +111,16 @@ def test_a_body_that_is_no_object_is_a_400_that_says_what_it_is(name):
     assert "Python" not in error["Details"]
     assert "sys." not in error["Details"]
     assert len(error["Details"]) < 200
+
+
+def test_a_body_that_is_too_long_is_refused_unread():
+    body = b'{"A": "' + b"x" * 100 + b'"}'
+    request = Request("POST", "/", body=body)
+    assert json_object(request, len(body)) == {"A": "x" * 100}
+    with pytest.raises(BadBody, match=f"more than {len(body) - 1} bytes"):
+        json_object(request, len(body) - 1)
+    with pytest.raises(BadBody, match=f"more than {LONGEST_BODY} bytes"):
+        json_object(Request("POST", "/", body=bytes(LONGEST_BODY + 1)))
 
 
 def test_a_bad_body_is_not_quoted():

@@ -1,7 +1,8 @@
 """Endpoints that anonymize, and the one that takes an anonymization back."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 
+from curator.anonymize.answers import AnonymizeAnswer, DryRunAnswer
 from curator.anonymize.reidentify import Reidentifier
 from curator.anonymize.request import (
     OWN_FIELDS,
@@ -11,14 +12,26 @@ from curator.anonymize.request import (
     ProfileRequest,
 )
 from curator.anonymize.service import AnonymizeService
+from curator.description import (
+    DICOM_TYPE,
+    JOB_ERRORS,
+    JSON_TYPE,
+    BuiltinAnswer,
+    Content,
+    Method,
+    OrthancId,
+    goes_to_core,
+    json_of,
+)
 from curator.errors import CoreError, CuratorError, ErrorCode
 from curator.gateway import Resource
-from curator.jobs import JobEngine
+from curator.jobs import JobEngine, Started
 from curator.level import Level
 from curator.models import Model
 from curator.web import (
     JSON,
     Endpoint,
+    Handler,
     Request,
     Response,
     forward,
@@ -27,10 +40,6 @@ from curator.web import (
     json_response,
     parse,
 )
-
-DICOM = "application/dicom"
-
-Handler = Callable[[Request], Response]
 
 
 class NoFields(Model):
@@ -50,22 +59,65 @@ class AnonymizeApi:
 
     def endpoints(self) -> list[Endpoint]:
         """Return the endpoints."""
-        levels = (Level.PATIENT, Level.STUDY, Level.SERIES)
+        of_one = {"id": OrthancId}
         return [
             *(
                 Endpoint(
-                    f"/{level.collection}/{{id}}/anonymize",
-                    {"POST": self._or_builtin(self._anonymize(level), level, JSON)},
+                    f"/{level.collection}/{{id}}/anonymize", {"POST": self._job(level)}, of_one
                 )
-                for level in levels
+                for level in (Level.PATIENT, Level.STUDY, Level.SERIES)
             ),
+            Endpoint("/instances/{id}/anonymize", {"POST": self._file()}, of_one),
+            Endpoint("/tools/bulk-anonymize", {"POST": self._job(None)}),
             Endpoint(
-                "/instances/{id}/anonymize",
-                {"POST": self._or_builtin(self._instance, Level.INSTANCE, DICOM)},
+                "/instances/{id}/reidentify",
+                {
+                    "POST": Method(
+                        self._reidentify,
+                        "Return an instance as it was before its profile encrypted what identifies",
+                        {DICOM_TYPE: bytes},
+                        json_of(NoFields),
+                        body_required=False,
+                        errors=(409,),
+                    )
+                },
+                of_one,
             ),
-            Endpoint("/tools/bulk-anonymize", {"POST": self._or_builtin(self._bulk, None, JSON)}),
-            Endpoint("/instances/{id}/reidentify", {"POST": self._reidentify}),
         ]
+
+    def _job(self, level: Level | None) -> Method:
+        own, model = (
+            (self._bulk, BulkAnonymizeRequest)
+            if level is None
+            else (self._anonymize(level), AnonymizeRequest)
+        )
+        return self._method(
+            self._or_builtin(own, level, JSON),
+            "Anonymize several resources" if level is None else f"Anonymize a {level.lower()}",
+            json_of(Started | AnonymizeAnswer | DryRunAnswer | BuiltinAnswer),
+            model,
+        )
+
+    def _file(self) -> Method:
+        return self._method(
+            self._or_builtin(self._instance, Level.INSTANCE, DICOM_TYPE),
+            "Return an instance anonymized, or what would become of it",
+            {DICOM_TYPE: bytes, JSON_TYPE: DryRunAnswer},
+            ProfileRequest,
+        )
+
+    def _method(
+        self, handler: Handler, summary: str, answer: Content, model: type[ProfileRequest]
+    ) -> Method:
+        builtin = BuiltinRequest.field_names()
+        return Method(
+            handler,
+            summary,
+            answer,
+            json_of(model | BuiltinRequest),
+            errors=(404, *JOB_ERRORS),
+            forwards=goes_to_core(builtin),
+        )
 
     def _or_builtin(self, own: Handler, level: Level | None, content_type: str) -> Handler:
         def handle(request: Request) -> Response:
@@ -110,7 +162,7 @@ class AnonymizeApi:
         profile = self._service.profile(parsed)
         if parsed.dry_run:
             return json_response(self._service.dry_run([resource], profile))
-        return Response(self._service.file(resource.orthanc_id, profile), DICOM)
+        return Response(self._service.file(resource.orthanc_id, profile), DICOM_TYPE)
 
     def _reidentify(self, request: Request) -> Response:
         if request.body.strip():
@@ -120,7 +172,7 @@ class AnonymizeApi:
         self._gateway.audit(
             request.user, Level.INSTANCE, resource.orthanc_id, "reidentify", {"Instances": 1}
         )
-        return Response(dicom, DICOM)
+        return Response(dicom, DICOM_TYPE)
 
     def _reason(self, error: CoreError, level: Level | None, request: Request) -> str:
         """Find out what the core has refused, as the SDK hands over no more than a code."""

@@ -11,6 +11,7 @@ from itertools import chain
 from typing import Annotated, Any
 
 from pydantic import Field
+from typing_extensions import TypedDict
 
 from curator.access import AHEAD, Access
 from curator.dicom.errors import DicomError
@@ -50,6 +51,33 @@ class FindDuplicatesRequest(JobRequest):
 
     by: Annotated[tuple[By, ...], Field(min_length=1)] = (By.SOP_INSTANCE_UID,)
     resources: Identifiers | None = None
+
+
+class DuplicateMember(TypedDict):
+    """Where an instance is."""
+
+    ID: str
+    ParentSeries: str
+    ParentStudy: str
+    ParentPatient: str
+
+
+class DuplicatesGroup(TypedDict):
+    """Instances that are the same."""
+
+    By: str
+    Instances: list[DuplicateMember]
+
+
+class FoundDuplicates(TypedDict):
+    """What a search has found."""
+
+    Description: str
+    InstancesCount: int
+    DuplicatesCount: int
+    Duplicates: list[DuplicatesGroup]
+    UnreadableInstancesCount: int
+    UnreadableInstances: list[str]
 
 
 class FindDuplicatesService:

@@ -1,7 +1,12 @@
 """Endpoint that finds duplicates."""
 
-from curator.jobs import JobEngine, Submission
-from curator.reshape.find_duplicates import FindDuplicatesRequest, FindDuplicatesService
+from curator.description import JOB_ERRORS, Method, json_of
+from curator.jobs import JobEngine, Started, Submission
+from curator.reshape.find_duplicates import (
+    FindDuplicatesRequest,
+    FindDuplicatesService,
+    FoundDuplicates,
+)
 from curator.web import Endpoint, Request, Response, json_object, json_response, parse
 
 
@@ -14,7 +19,14 @@ class FindDuplicatesApi:
 
     def endpoints(self) -> list[Endpoint]:
         """Return the endpoint."""
-        return [Endpoint("/tools/find-duplicates", {"POST": self._find})]
+        find = Method(
+            self._find,
+            "Find what is stored more than once",
+            json_of(Started | FoundDuplicates),
+            json_of(FindDuplicatesRequest),
+            errors=(404, *JOB_ERRORS),
+        )
+        return [Endpoint("/tools/find-duplicates", {"POST": find})]
 
     def _find(self, request: Request) -> Response:
         body = json_object(request)

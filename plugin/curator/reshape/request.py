@@ -3,7 +3,7 @@
 from enum import StrEnum
 from typing import Annotated, Any, Self
 
-from pydantic import AfterValidator, Field, field_validator, model_validator
+from pydantic import AfterValidator, BeforeValidator, Field, field_validator, model_validator
 
 from curator.conditions import Condition, compile_pattern, parse_element
 from curator.job_request import Identifiers
@@ -70,13 +70,6 @@ class By(Model):
     seconds: Seconds | None = None
     groups: Annotated[tuple[ExplicitGroup, ...] | None, Field(min_length=1, strict=False)] = None
 
-    @model_validator(mode="before")
-    @classmethod
-    def _from_name(cls, value: Any) -> Any:
-        if isinstance(value, str):
-            return {"ReadySet": value} if value in READY_SETS else {"Tag": value}
-        return value
-
     @model_validator(mode="after")
     def _check(self) -> Self:
         kinds = ("ready_set", "tag", "orientation", "b_value", "gap", "groups")
@@ -120,12 +113,21 @@ class By(Model):
         return criteria.ByValue(path)
 
 
+def _from_name(value: Any) -> Any:
+    if isinstance(value, str):
+        return {"ReadySet": value} if value in READY_SETS else {"Tag": value}
+    return value
+
+
+ByOrName = Annotated[By, BeforeValidator(_from_name, json_schema_input_type=str | By)]
+
+
 class SplitRequest(OperationRequest):
     """Body of ``POST /studies/{id}/split`` and ``POST /series/{id}/split``."""
 
     keepable = ("SeriesInstanceUID", "SOPInstanceUID")
 
-    by: Annotated[tuple[By, ...], Field(min_length=1)] | None = None
+    by: Annotated[tuple[ByOrName, ...], Field(min_length=1)] | None = None
     into: Into | None = None
     where: Condition | None = None
     naming: dict[str, TemplateText] = Field(default_factory=dict)
@@ -135,7 +137,9 @@ class SplitRequest(OperationRequest):
     replace: dict[ElementName, NewValue] = Field(default_factory=dict)
     remove: tuple[ElementName, ...] = ()
 
-    @field_validator("naming", mode="before")
+    @field_validator(
+        "naming", mode="before", json_schema_input_type=TemplateText | dict[str, TemplateText]
+    )
     @classmethod
     def _one_template(cls, value: Any) -> Any:
         return {"Description": value} if isinstance(value, str) else value

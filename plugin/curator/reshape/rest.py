@@ -2,10 +2,14 @@
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import partial
 
+from curator.description import JOB_ERRORS, BuiltinAnswer, Method, OrthancId, goes_to_core, json_of
 from curator.errors import CoreError, CuratorError, ErrorCode, NotFound
 from curator.gateway import Gateway
+from curator.jobs import Started
 from curator.level import Level
+from curator.reshape.answers import OperationAnswer, PlanAnswer
 from curator.reshape.merge_request import BUILTIN_MERGE_FIELDS
 from curator.reshape.operation import Caller, Operation, Operations
 from curator.reshape.request import BUILTIN_FIELDS
@@ -35,6 +39,7 @@ class Route:
     """
 
     pattern: str
+    summary: str
     kind: Operation
     builtin: frozenset[str] | None = None
 
@@ -53,17 +58,42 @@ class ReshapeApi:
         self._operations = operations
         self._gateway = gateway
         self._routes = [
-            Route("/studies/{id}/split", kinds["CuratorSplit"], BUILTIN_FIELDS),
-            Route("/series/{id}/split", kinds["CuratorSplitSeries"]),
-            Route("/patients/{id}/split", kinds["CuratorSplitPatient"]),
-            Route("/studies/{id}/merge", kinds["CuratorMerge"], BUILTIN_MERGE_FIELDS),
-            Route("/series/{id}/merge", kinds["CuratorMergeSeries"]),
-            Route("/patients/{id}/merge", kinds["CuratorMergePatients"]),
+            Route("/studies/{id}/split", "Split a study", kinds["CuratorSplit"], BUILTIN_FIELDS),
+            Route("/series/{id}/split", "Split a series", kinds["CuratorSplitSeries"]),
+            Route("/patients/{id}/split", "Split a patient", kinds["CuratorSplitPatient"]),
+            Route(
+                "/studies/{id}/merge",
+                "Merge other studies or series into a study",
+                kinds["CuratorMerge"],
+                BUILTIN_MERGE_FIELDS,
+            ),
+            Route("/series/{id}/merge", "Merge series into one", kinds["CuratorMergeSeries"]),
+            Route(
+                "/patients/{id}/merge",
+                "Bring studies of other patients under one",
+                kinds["CuratorMergePatients"],
+            ),
         ]
 
     def endpoints(self) -> list[Endpoint]:
         """Return the endpoints."""
-        return [Endpoint(one.pattern, {"POST": self._handler(one)}) for one in self._routes]
+        return [
+            Endpoint(one.pattern, {"POST": self._method(one)}, {"id": OrthancId})
+            for one in self._routes
+        ]
+
+    def _method(self, route: Route) -> Method:
+        own = Started | OperationAnswer | PlanAnswer
+        method = partial(
+            Method,
+            self._handler(route),
+            route.summary,
+            body=json_of(route.kind.model),
+            errors=JOB_ERRORS,
+        )
+        if route.builtin is None:
+            return method(json_of(own))
+        return method(json_of(own | BuiltinAnswer), forwards=goes_to_core(route.builtin))
 
     def _handler(self, route: Route) -> Callable[[Request], Response]:
         def handle(request: Request) -> Response:

@@ -2,20 +2,24 @@
 
 import logging
 from collections.abc import Mapping
-from typing import Any, Protocol
+from functools import partial
+from typing import Annotated, Any, NotRequired, Protocol
 
 from pydantic import Field, StrictBool
+from typing_extensions import TypedDict
 
+from curator.description import Method, Parameter, json_of
 from curator.errors import BadRequest, Conflict, NotFound
 from curator.gateway import Gateway
 from curator.level import Level
 from curator.models import Model
+from curator.route.breaker import BreakerState
 from curator.route.couriers import Couriers, Directory
 from curator.route.delivery import Delivery
 from curator.route.delivery_rows import Filter
-from curator.route.kinds import UNFINISHED_DELIVERIES, DeliveryState
+from curator.route.kinds import UNFINISHED_DELIVERIES, DeliveryState, DestinationKind
 from curator.route.ledger import RETRYABLE, Ledger
-from curator.route.listing import filters, page, utc, words
+from curator.route.listing import PAGING, Wanted, filters, page, utc, words
 from curator.route.pauses import PauseKind, Pauses
 from curator.route.scope import Scope
 from curator.store import Row
@@ -51,10 +55,10 @@ class DeliveryFilter(Model):
     """Body of an action on many deliveries; ``All`` where nothing else is said."""
 
     state: DeliveryState | None = None
-    destination: str | None = None
-    rule: str | None = None
-    run: str | None = None
-    resource: str | None = None
+    destination: Wanted | None = None
+    rule: Wanted | None = None
+    run: Wanted | None = None
+    resource: Wanted | None = None
     all_: StrictBool = Field(default=False, alias="All")
 
 
@@ -62,6 +66,95 @@ class RedirectFilter(DeliveryFilter):
     """Body of a redirection of many deliveries."""
 
     to: str
+
+
+RowId = Annotated[str, Field(description="Identifier of a run or delivery", min_length=1)]
+DestinationName = Annotated[
+    str, Field(description="As in modality:PACS", pattern=f"^({'|'.join(DestinationKind)}):.+$")
+]
+
+
+class DeliverySummary(TypedDict):
+    """What goes to a destination; ``Done`` of its instances are confirmed."""
+
+    ID: str
+    Run: str
+    Rule: str
+    Version: str
+    Level: Level
+    Resource: str
+    Destination: str
+    Priority: int
+    State: DeliveryState
+    Attempts: int
+    Failure: str
+    Answer: str
+    InstancesCount: int
+    Done: int
+    User: str
+    CreationTime: str
+    ChangeTime: str
+    NextAttempt: NotRequired[str]
+
+
+class DeliveredInstance(TypedDict):
+    """An instance of a delivery, and what the destination says of it."""
+
+    ID: str
+    State: str
+    Answer: str
+
+
+class DeliveryDescription(DeliverySummary):
+    """A delivery with all that is known of it."""
+
+    Event: dict[str, Any]
+    Instances: list[DeliveredInstance]
+
+
+class DeliveriesPage(TypedDict):
+    """A part of the list; where it is not ``Done``, ``since=Last`` tells the next."""
+
+    Deliveries: list[DeliverySummary]
+    Done: bool
+    Last: int
+
+
+class DestinationAnswer(TypedDict):
+    """How a destination is; ``Known`` is false where only old deliveries name it."""
+
+    Name: str
+    Kind: str
+    Known: bool
+    Paused: bool
+    Breaker: BreakerState
+    Deliveries: dict[DeliveryState, int]
+    FailedAttempts: int
+    Oldest: str | None
+
+
+class Tried(TypedDict):
+    """Whether a destination answers."""
+
+    Success: bool
+    Answer: str
+
+
+class ChangedCount(TypedDict):
+    """How many were changed."""
+
+    Count: int
+
+
+#: Arguments of the list of deliveries.
+_FILTERS = (
+    Parameter("state", "States, joined by commas", list[DeliveryState]),
+    Parameter("destination", "Name of a destination, as in modality:PACS"),
+    Parameter("rule", "Name of a rule"),
+    Parameter("run", "Identifier of a run"),
+    Parameter("resource", "Orthanc identifier; also those of the resources above and below it"),
+    *PAGING,
+)
 
 
 class DeliveriesApi:
@@ -83,28 +176,62 @@ class DeliveriesApi:
 
     def endpoints(self) -> list[Endpoint]:
         """Return the endpoints."""
+        return [*self._of_deliveries(), *self._of_destinations()]
+
+    def _of_deliveries(self) -> list[Endpoint]:
+        listed = Method(self._list, "List deliveries", json_of(DeliveriesPage), query=_FILTERS)
+        described = Method(self._get, "Look at a delivery", json_of(DeliveryDescription))
+        on_one = partial(Method, answer=json_of(DeliverySummary), errors=(409,))
+        alone = partial(on_one, body=json_of(NoOptions), body_required=False)
+        on_many = partial(Method, answer=json_of(ChangedCount))
+        filtered = partial(on_many, body=json_of(DeliveryFilter))
+        retry_many = filtered(self._retry_many, "Try deliveries again at once")
+        cancel_many = filtered(self._cancel_many, "Cancel deliveries")
+        redirect_many = on_many(
+            self._redirect_many, "Redirect deliveries", body=json_of(RedirectFilter)
+        )
+        retry = alone(self._retry, "Try a delivery again at once")
+        cancel = alone(self._cancel, "Cancel a delivery")
+        redirect = on_one(self._redirect, "Redirect a delivery", body=json_of(RedirectRequest))
+        of_one = {"id": RowId}
         return [
-            Endpoint("/curator/deliveries", {"GET": self._list}),
-            Endpoint("/curator/deliveries/retry", {"POST": self._retry_many}),
-            Endpoint("/curator/deliveries/cancel", {"POST": self._cancel_many}),
-            Endpoint("/curator/deliveries/redirect", {"POST": self._redirect_many}),
-            Endpoint("/curator/deliveries/{id}", {"GET": self._get}),
-            Endpoint("/curator/deliveries/{id}/retry", {"POST": self._retry}),
-            Endpoint("/curator/deliveries/{id}/cancel", {"POST": self._cancel}),
-            Endpoint("/curator/deliveries/{id}/redirect", {"POST": self._redirect}),
-            Endpoint("/curator/destinations", {"GET": self._list_destinations}),
-            Endpoint("/curator/destinations/{name}", {"GET": self._get_destination}),
-            Endpoint("/curator/destinations/{name}/test", {"POST": self._test}),
-            Endpoint("/curator/destinations/{name}/pause", {"POST": self._pause}),
-            Endpoint("/curator/destinations/{name}/resume", {"POST": self._resume}),
+            Endpoint("/curator/deliveries", {"GET": listed}),
+            Endpoint("/curator/deliveries/retry", {"POST": retry_many}),
+            Endpoint("/curator/deliveries/cancel", {"POST": cancel_many}),
+            Endpoint("/curator/deliveries/redirect", {"POST": redirect_many}),
+            Endpoint("/curator/deliveries/{id}", {"GET": described}, of_one),
+            Endpoint("/curator/deliveries/{id}/retry", {"POST": retry}, of_one),
+            Endpoint("/curator/deliveries/{id}/cancel", {"POST": cancel}, of_one),
+            Endpoint("/curator/deliveries/{id}/redirect", {"POST": redirect}, of_one),
+        ]
+
+    def _of_destinations(self) -> list[Endpoint]:
+        listed = Method(
+            self._list_destinations,
+            "List destinations",
+            json_of(list[DestinationAnswer]),
+            errors=(400,),
+        )
+        described = Method(
+            self._get_destination, "Look at a destination", json_of(DestinationAnswer)
+        )
+        action = partial(Method, body=json_of(NoOptions), body_required=False)
+        tested = action(self._test, "Try a destination", json_of(Tried))
+        paused = action(self._pause, "Send nothing for a while", json_of(DestinationAnswer))
+        resumed = action(self._resume, "Send again", json_of(DestinationAnswer))
+        of_one = {"name": DestinationName}
+        return [
+            Endpoint("/curator/destinations", {"GET": listed}),
+            Endpoint("/curator/destinations/{name}", {"GET": described}, of_one),
+            Endpoint("/curator/destinations/{name}/test", {"POST": tested}, of_one),
+            Endpoint("/curator/destinations/{name}/pause", {"POST": paused}, of_one),
+            Endpoint("/curator/destinations/{name}/resume", {"POST": resumed}, of_one),
         ]
 
     # Deliveries
 
     def _list(self, encoded: Request) -> Response:
-        request = filters(
-            encoded, "state", "destination", "rule", "run", "resource", "since", "limit"
-        )
+        request = filters(encoded, _FILTERS)
         since, limit = page(request)
         resource = request.query.get("resource")
         which = Filter(
@@ -115,13 +242,12 @@ class DeliveriesApi:
             resources=self._related(resource) if resource else (),
         )
         found = self._ledger.find(which, since, limit + 1)
-        return json_response(
-            {
-                "Deliveries": [describe(delivery) for delivery in found[:limit]],
-                "Done": len(found) <= limit,
-                "Last": since + len(found[:limit]),
-            }
-        )
+        answer: DeliveriesPage = {
+            "Deliveries": [describe(delivery) for delivery in found[:limit]],
+            "Done": len(found) <= limit,
+            "Last": since + len(found[:limit]),
+        }
+        return json_response(answer)
 
     def _related(self, orthanc_id: str, *, above: bool = True) -> tuple[str, ...]:
         """Return a resource and those below it, as far as deliveries may be about them.
@@ -141,8 +267,12 @@ class DeliveriesApi:
 
     def _get(self, request: Request) -> Response:
         delivery = self._delivery(request)
-        instances = [_describe_instance(row) for row in self._ledger.instances(delivery.id)]
-        return json_response(describe(delivery) | {"Event": delivery.event, "Instances": instances})
+        described: DeliveryDescription = {
+            **describe(delivery),
+            "Event": delivery.event,
+            "Instances": [_describe_instance(row) for row in self._ledger.instances(delivery.id)],
+        }
+        return json_response(described)
 
     def _retry(self, request: Request) -> Response:
         delivery = self._delivery(request)
@@ -276,7 +406,7 @@ class DeliveriesApi:
         is_known: bool,
         counts: Mapping[DeliveryState, int],
         paused: set[str],
-    ) -> dict[str, Any]:
+    ) -> DestinationAnswer:
         oldest = self._ledger.oldest(name)
         return {
             "Name": name,
@@ -327,9 +457,9 @@ _STATES: Mapping[str, tuple[DeliveryState, ...]] = {
 }
 
 
-def describe(delivery: Delivery) -> dict[str, Any]:
+def describe(delivery: Delivery) -> DeliverySummary:
     """Return the JSON of a delivery."""
-    described: dict[str, Any] = {
+    described: DeliverySummary = {
         "ID": delivery.id,
         "Run": delivery.run,
         "Rule": delivery.rule,
@@ -353,7 +483,7 @@ def describe(delivery: Delivery) -> dict[str, Any]:
     return described
 
 
-def _describe_instance(row: Row) -> dict[str, Any]:
+def _describe_instance(row: Row) -> DeliveredInstance:
     return {"ID": row["instance"], "State": row["state"], "Answer": row["answer"]}
 
 

@@ -1,11 +1,15 @@
 """What the lists of runs and deliveries have in common: pages, filters, times."""
 
+from collections.abc import Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
 from enum import StrEnum
-from typing import TypeVar
+from typing import Annotated, TypeVar
 from urllib.parse import unquote
 
+from pydantic import Field
+
+from curator.description import Parameter
 from curator.errors import BadRequest
 from curator.models import nearest
 from curator.web import Request
@@ -14,7 +18,20 @@ from curator.web import Request
 PAGE = 100
 MOST = 10_000
 
+#: Arguments of every list with pages.
+PAGING = (
+    Parameter("since", "Members that are passed over", Annotated[int, Field(ge=0, lt=2**31)]),
+    Parameter(
+        "limit",
+        f"Members that are told at most; {PAGE}, where absent",
+        Annotated[int, Field(ge=0, le=MOST)],
+    ),
+)
+
 E = TypeVar("E", bound=StrEnum)
+
+#: A text that rows are looked up by; PostgreSQL takes no NUL.
+Wanted = Annotated[str, Field(pattern=r"^[^\x00]*$")]
 
 
 def page(request: Request) -> tuple[int, int]:
@@ -44,7 +61,7 @@ def words(request: Request, name: str, known: type[E]) -> tuple[E, ...]:
     return tuple(known(word) for word in found)
 
 
-def filters(request: Request, *names: str) -> Request:
+def filters(request: Request, known: Sequence[Parameter] = ()) -> Request:
     """Return a request with its arguments decoded; an unknown one is refused.
 
     Passed over, it would tell of others than were asked for. Orthanc 1.12.7 hands arguments over as
@@ -55,9 +72,10 @@ def filters(request: Request, *names: str) -> Request:
     BadRequest
         With the nearest name.
     """
+    names = [parameter.name for parameter in known]
     for name in request.query:
         if name not in names:
-            raise BadRequest(f"{name}: unknown argument{nearest(name, list(names))}")
+            raise BadRequest(f"{name}: unknown argument{nearest(name, names)}")
     return replace(request, query={name: unquote(one) for name, one in request.query.items()})
 
 

@@ -175,6 +175,10 @@ def _listed(value: object) -> object:
     return [value] if isinstance(value, dict) else value
 
 
+#: A status as people write it.
+StatusText = Annotated[str, Field(pattern=f"^{_STATUS.pattern}$")]
+
+
 class Rejection(Model):
     """How an instance is turned away.
 
@@ -189,7 +193,9 @@ class Rejection(Model):
         For the log.
     """
 
-    dimse: Annotated[int, BeforeValidator(_status)] = NOT_AUTHORIZED
+    dimse: Annotated[int, BeforeValidator(_status, json_schema_input_type=StatusText | int)] = (
+        NOT_AUTHORIZED
+    )
     http: Literal[200, 400, 500] = 400
     reason: Annotated[str, Field(max_length=200, pattern=r"^[^\x00-\x1f]*$")] = ""
 
@@ -295,7 +301,11 @@ class ReceiveRule(Model):
     enabled: StrictBool = True
     priority: RulePriority = 0
     if_: Annotated[RuleCondition | None, Field(alias="If")] = None
-    then: Annotated[tuple[Action, ...], Field(min_length=1, strict=False), BeforeValidator(_listed)]
+    then: Annotated[
+        tuple[Action, ...],
+        Field(min_length=1, strict=False),
+        BeforeValidator(_listed, json_schema_input_type=Action | list[Action]),
+    ]
     force: StrictBool = False
 
     @model_validator(mode="after")

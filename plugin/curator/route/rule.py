@@ -8,6 +8,7 @@ from typing import Annotated, Any, NamedTuple, Self
 from pydantic import Field, StrictBool, field_validator, model_validator
 
 from curator.conditions import parse_element
+from curator.json_schema import JsonSchema
 from curator.level import Level
 from curator.models import Model
 from curator.route.condition import Counted, RuleCondition
@@ -329,7 +330,7 @@ _LEVELS = {
 
 def schema() -> dict[str, Any]:
     """Return the JSON schema of a rule set."""
-    return RuleSet.model_json_schema(by_alias=True)
+    return RuleSet.model_json_schema(schema_generator=JsonSchema)
 
 
 def _unknown_elements(field: str, names: dict[str, Any]) -> Iterator[Problem]:

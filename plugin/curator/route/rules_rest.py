@@ -2,23 +2,29 @@
 
 import logging
 from collections.abc import Sequence
+from functools import partial
 from typing import Annotated, Any
 
-from pydantic import Field
+from pydantic import Field, create_model
+from typing_extensions import TypedDict
 
+from curator.definition_files import Source
+from curator.description import DONE, JSON_TYPE, YAML_TYPE, Method, json_of
 from curator.errors import BadRequest, Conflict, NotFound
 from curator.gateway import Gateway, Resource
 from curator.job_request import Identifiers
+from curator.level import Level
 from curator.models import Model
 from curator.route.definitions import Definition
 from curator.route.deliveries_rest import NoOptions
 from curator.route.events import Event
 from curator.route.kinds import RunState, Trigger
-from curator.route.listing import filters, page
+from curator.route.listing import PAGING, filters, page
 from curator.route.live import LiveRules
 from curator.route.pauses import PauseKind, Pauses
+from curator.route.receive_rule import ReceiveRule
 from curator.route.replay import Fire
-from curator.route.rule import Rule, schema
+from curator.route.rule import MAX_RULES, Rule, RuleName, RuleSet, schema
 from curator.route.rule_store import StoredSet
 from curator.route.runs import Runs
 from curator.web import (
@@ -35,6 +41,8 @@ from curator.web import (
 
 logger = logging.getLogger(__name__)
 
+_NAME = {"name": Annotated[RuleName, Field(description="Name of a rule")]}
+
 
 class RunRequest(Model):
     """Body of ``POST /curator/rules/{name}/run``."""
@@ -45,7 +53,75 @@ class RunRequest(Model):
 class RollbackRequest(Model):
     """Body of ``POST /curator/rules/rollback``."""
 
-    to: Annotated[int, Field(ge=1)]
+    to: Annotated[int, Field(ge=1, le=2**31 - 1)]
+
+
+#: In the body of PUT the name may be left out: the URI says it.
+NamedByUri = create_model(
+    "RuleNamedByUri", __base__=Rule, name=(RuleName, Field(default_factory=str))
+)
+
+
+#: A set with rules at reception as their own model reads them.
+WholeSet = create_model(
+    "WholeSet",
+    __base__=RuleSet,
+    receive=(Annotated[tuple[ReceiveRule, ...], Field(max_length=MAX_RULES)], ()),
+)
+
+
+class RuleSummary(TypedDict):
+    """A rule in the list; its runs are counted by state."""
+
+    Name: str
+    Version: str
+    Description: str
+    Source: Source
+    Place: str
+    When: Trigger
+    Priority: int
+    Destinations: list[str]
+    Enabled: bool
+    Paused: bool
+    Runs: dict[RunState, int]
+
+
+class RulesAnswer(TypedDict):
+    """The rules in use, and what is wrong with them now."""
+
+    Number: int
+    Rules: list[RuleSummary]
+    Receive: list[ReceiveRule]
+    Problems: list[str]
+
+
+class SetSummary(TypedDict):
+    """A rule set that was put by REST."""
+
+    Number: int
+    User: str
+    CreationTime: str
+    Rules: list[str]
+
+
+class SetNumber(TypedDict):
+    """The number of the set that is in use now."""
+
+    Number: int
+
+
+class PausedAnswer(TypedDict):
+    """Whether a rule is paused."""
+
+    Paused: bool
+
+
+class FiredAnswer(TypedDict):
+    """The runs that a rule has begun with a resource; none where its condition does not hold."""
+
+    Level: Level
+    Resource: str
+    Runs: list[str]
 
 
 class RulesApi:
@@ -67,21 +143,70 @@ class RulesApi:
 
     def endpoints(self) -> list[Endpoint]:
         """Return the endpoints."""
+        return [*self._of_sets(), *self._of_rules()]
+
+    def _of_sets(self) -> list[Endpoint]:
+        schema = Method(self._schema, "JSON schema of a rule set", json_of(dict[str, Any]))
+        listed = Method(self._list, "List rules", json_of(RulesAnswer))
+        replaced = Method(
+            self._replace,
+            "Use another set of rules",
+            json_of(SetNumber),
+            {JSON_TYPE: WholeSet, YAML_TYPE: WholeSet},
+            errors=(409,),
+        )
+        history = Method(
+            self._history,
+            "List the sets that were put, the latest first",
+            json_of(list[SetSummary]),
+            query=PAGING,
+        )
+        earlier = Method(self._earlier, "Look at a set", json_of(WholeSet))
+        rolled_back = Method(
+            self._roll_back,
+            "Use an earlier set again",
+            json_of(SetNumber),
+            json_of(RollbackRequest),
+            errors=(404, 409),
+        )
+        number = {"number": Annotated[int, Field(description="Number of a set", ge=0)]}
         return [
-            Endpoint("/curator/schemas/rules", {"GET": self._schema}),
-            Endpoint("/curator/rules", {"GET": self._list, "PUT": self._replace}),
-            Endpoint("/curator/rules/history", {"GET": self._history}),
-            Endpoint("/curator/rules/history/{number}", {"GET": self._earlier}),
-            Endpoint("/curator/rules/rollback", {"POST": self._roll_back}),
-            Endpoint(
-                "/curator/rules/{name}",
-                {"GET": self._get, "PUT": self._put, "DELETE": self._delete},
-            ),
-            Endpoint("/curator/rules/{name}/enable", {"POST": self._enabling(enabled=True)}),
-            Endpoint("/curator/rules/{name}/disable", {"POST": self._enabling(enabled=False)}),
-            Endpoint("/curator/rules/{name}/pause", {"POST": self._pause}),
-            Endpoint("/curator/rules/{name}/resume", {"POST": self._resume}),
-            Endpoint("/curator/rules/{name}/run", {"POST": self._run}),
+            Endpoint("/curator/schemas/rules", {"GET": schema}),
+            Endpoint("/curator/rules", {"GET": listed, "PUT": replaced}),
+            Endpoint("/curator/rules/history", {"GET": history}),
+            Endpoint("/curator/rules/history/{number}", {"GET": earlier}, number),
+            Endpoint("/curator/rules/rollback", {"POST": rolled_back}),
+        ]
+
+    def _of_rules(self) -> list[Endpoint]:
+        shown = Method(self._get, "Look at a rule, as it was written", json_of(Rule))
+        put = Method(
+            self._put,
+            "Use a rule, new or in the place of the one of its name",
+            json_of(SetNumber),
+            {JSON_TYPE: NamedByUri, YAML_TYPE: NamedByUri},
+            errors=(409,),
+        )
+        deleted = Method(self._delete, "Take a rule out of the set", DONE, errors=(409,))
+        action = partial(Method, body=json_of(NoOptions), body_required=False, errors=(409,))
+        enabled = action(self._enabling(enabled=True), "Enable a rule", json_of(SetNumber))
+        disabled = action(self._enabling(enabled=False), "Disable a rule", json_of(SetNumber))
+        paused = action(self._pause, "Let runs of a rule wait", json_of(PausedAnswer))
+        resumed = action(self._resume, "Let them go on", json_of(PausedAnswer))
+        run = Method(
+            self._run,
+            "Let a rule work on resources, where its condition holds",
+            json_of(list[FiredAnswer]),
+            json_of(RunRequest),
+            errors=(409,),
+        )
+        return [
+            Endpoint("/curator/rules/{name}", {"GET": shown, "PUT": put, "DELETE": deleted}, _NAME),
+            Endpoint("/curator/rules/{name}/enable", {"POST": enabled}, _NAME),
+            Endpoint("/curator/rules/{name}/disable", {"POST": disabled}, _NAME),
+            Endpoint("/curator/rules/{name}/pause", {"POST": paused}, _NAME),
+            Endpoint("/curator/rules/{name}/resume", {"POST": resumed}, _NAME),
+            Endpoint("/curator/rules/{name}/run", {"POST": run}, _NAME),
         ]
 
     # Look
@@ -101,7 +226,7 @@ class RulesApi:
             }
         )
 
-    def _described(self, definition: Definition, counts: dict[RunState, int]) -> dict[str, Any]:
+    def _described(self, definition: Definition, counts: dict[RunState, int]) -> RuleSummary:
         rule = definition.rule
         return {
             "Name": rule.name,
@@ -124,7 +249,7 @@ class RulesApi:
         return json_response(schema())
 
     def _history(self, request: Request) -> Response:
-        request = filters(request, "since", "limit")
+        request = filters(request, PAGING)
         return json_response([_summary(one) for one in self._live.history(*page(request))])
 
     def _earlier(self, request: Request) -> Response:
@@ -230,16 +355,17 @@ class RulesApi:
                 )
         return list(found.values())
 
-    def _fired(self, rule: Rule, resource: Resource, user: str) -> dict[str, Any]:
+    def _fired(self, rule: Rule, resource: Resource, user: str) -> FiredAnswer:
         """Let a rule work on a resource, if its condition holds."""
         level, orthanc_id = resource.level, resource.orthanc_id
         runs = self._fire(Event(Trigger.MANUAL, level, orthanc_id), user, rule)
-        details = {"Rule": rule.name, "Version": rule.version, "Runs": [run.id for run in runs]}
+        names = [run.id for run in runs]
+        details = {"Rule": rule.name, "Version": rule.version, "Runs": names}
         self._gateway.audit(user, level, orthanc_id, "run", details)
-        return {"Level": level, "Resource": orthanc_id, "Runs": details["Runs"]}
+        return {"Level": level, "Resource": orthanc_id, "Runs": names}
 
 
-def _summary(stored: StoredSet) -> dict[str, Any]:
+def _summary(stored: StoredSet) -> SetSummary:
     return {
         "Number": stored.number,
         "User": stored.user,

@@ -2,20 +2,31 @@
 
 from collections.abc import Callable, Mapping
 from functools import partial
-from typing import Any, Protocol
+from typing import Any, NotRequired, Protocol
 
 from pydantic import Field, StrictBool
+from typing_extensions import TypedDict
 
+from curator.description import Method, Parameter, json_of
 from curator.errors import BadRequest, Conflict, NotFound
 from curator.gateway import Gateway
+from curator.level import Level
 from curator.models import Model
-from curator.route.deliveries_rest import NoOptions, describe
-from curator.route.kinds import UNFINISHED_RUNS, RunState
+from curator.route.deliveries_rest import (
+    ChangedCount,
+    DeliverySummary,
+    NoOptions,
+    RowId,
+    describe,
+)
+from curator.route.kinds import UNFINISHED_RUNS, RunState, Trigger
 from curator.route.ledger import Ledger
-from curator.route.listing import filters, page, utc, words
+from curator.route.listing import PAGING, Wanted, filters, page, utc, words
 from curator.route.run import Run, Subject
 from curator.route.runs import NEVER, Runs
 from curator.web import Endpoint, Request, Response, json_object, json_response, parse
+
+_ID = {"id": RowId}
 
 #: Runs that one request by a filter looks at.
 MOST = 100_000
@@ -45,9 +56,72 @@ class RunFilter(Model):
     """Body of an action on many runs; ``All`` where nothing else is said."""
 
     state: RunState | None = None
-    rule: str | None = None
-    resource: str | None = None
+    rule: Wanted | None = None
+    resource: Wanted | None = None
     all_: StrictBool = Field(default=False, alias="All")
+
+
+class RunSummary(TypedDict):
+    """A rule at work on a resource; ``Step`` is the next one."""
+
+    ID: str
+    Rule: str
+    Version: str
+    Trigger: Trigger
+    Level: Level
+    Resource: str
+    Priority: int
+    State: RunState
+    Step: int
+    Attempts: int
+    Error: str
+    Job: str
+    User: str
+    CreationTime: str
+    ChangeTime: str
+    Due: NotRequired[str]
+    Deadline: NotRequired[str]
+
+
+class SubjectAnswer(TypedDict):
+    """A resource that a run works on, or has made."""
+
+    Level: Level
+    ID: str
+
+
+class RunDescription(RunSummary):
+    """A run with all that is known of it; ``Content`` is the rule as it was when it fired."""
+
+    Subjects: list[SubjectAnswer]
+    Products: list[SubjectAnswer]
+    Event: dict[str, Any]
+    Content: dict[str, Any]
+    Deliveries: list[DeliverySummary]
+
+
+class RunsPage(TypedDict):
+    """A part of the list; where it is not ``Done``, ``since=Last`` tells the next."""
+
+    Runs: list[RunSummary]
+    Done: bool
+    Last: int
+
+
+#: Arguments of the list.
+_FILTERS = (
+    Parameter("state", "States, joined by commas", list[RunState]),
+    Parameter("rule", "Name of a rule"),
+    Parameter("resource", "Orthanc identifier"),
+    *PAGING,
+)
+
+#: What the actions are, in words.
+_SUMMARIES = {
+    "retry": "Let runs that have failed or were canceled begin again, or that wait go at once",
+    "cancel": "End runs and their deliveries",
+    "release": "Let held runs go on with what there is",
+}
 
 
 class RunsApi:
@@ -65,21 +139,41 @@ class RunsApi:
 
     def endpoints(self) -> list[Endpoint]:
         """Return the endpoints."""
+        listed = Method(self._list, "List runs", json_of(RunsPage), query=_FILTERS)
+        described = Method(self._get, "Look at a run", json_of(RunDescription))
         return [
-            Endpoint("/curator/runs", {"GET": self._list}),
+            Endpoint("/curator/runs", {"GET": listed}),
             *(
-                Endpoint(f"/curator/runs/{action}", {"POST": partial(self._many, action)})
+                Endpoint(f"/curator/runs/{action}", {"POST": self._action_on_many(action)})
                 for action in STATES
             ),
-            Endpoint("/curator/runs/{id}", {"GET": self._get}),
+            Endpoint("/curator/runs/{id}", {"GET": described}, _ID),
             *(
-                Endpoint(f"/curator/runs/{{id}}/{action}", {"POST": partial(self._one, action)})
+                Endpoint(f"/curator/runs/{{id}}/{action}", {"POST": self._action(action)}, _ID)
                 for action in STATES
             ),
         ]
 
+    def _action_on_many(self, action: str) -> Method:
+        return Method(
+            partial(self._many, action),
+            f"{_SUMMARIES[action]}; those that a filter finds",
+            json_of(ChangedCount),
+            json_of(RunFilter),
+        )
+
+    def _action(self, action: str) -> Method:
+        return Method(
+            partial(self._one, action),
+            f"{_SUMMARIES[action]}; one",
+            json_of(RunSummary),
+            json_of(NoOptions),
+            body_required=False,
+            errors=(409,),
+        )
+
     def _list(self, request: Request) -> Response:
-        request = filters(request, "state", "rule", "resource", "since", "limit")
+        request = filters(request, _FILTERS)
         since, limit = page(request)
         found = self._runs.find(
             states=words(request, "state", RunState),
@@ -88,26 +182,24 @@ class RunsApi:
             since=since,
             limit=limit + 1,
         )
-        return json_response(
-            {
-                "Runs": [_described(run) for run in found[:limit]],
-                "Done": len(found) <= limit,
-                "Last": since + len(found[:limit]),
-            }
-        )
+        answer: RunsPage = {
+            "Runs": [_described(run) for run in found[:limit]],
+            "Done": len(found) <= limit,
+            "Last": since + len(found[:limit]),
+        }
+        return json_response(answer)
 
     def _get(self, request: Request) -> Response:
         run = self._run(request)
-        return json_response(
-            {
-                **_described(run),
-                "Subjects": _subjects(run.subjects),
-                "Products": _subjects(run.products),
-                "Event": run.event,
-                "Content": run.content,
-                "Deliveries": [describe(delivery) for delivery in self._ledger.of_run(run.id)],
-            }
-        )
+        described: RunDescription = {
+            **_described(run),
+            "Subjects": _subjects(run.subjects),
+            "Products": _subjects(run.products),
+            "Event": run.event,
+            "Content": run.content,
+            "Deliveries": [describe(delivery) for delivery in self._ledger.of_run(run.id)],
+        }
+        return json_response(described)
 
     def _one(self, action: str, request: Request) -> Response:
         run = self._run(request)
@@ -147,8 +239,8 @@ class RunsApi:
         return run
 
 
-def _described(run: Run) -> dict[str, Any]:
-    described: dict[str, Any] = {
+def _described(run: Run) -> RunSummary:
+    described: RunSummary = {
         "ID": run.id,
         "Rule": run.rule,
         "Version": run.version,
@@ -172,5 +264,5 @@ def _described(run: Run) -> dict[str, Any]:
     return described
 
 
-def _subjects(subjects: tuple[Subject, ...]) -> list[dict[str, str]]:
+def _subjects(subjects: tuple[Subject, ...]) -> list[SubjectAnswer]:
     return [{"Level": one.level, "ID": one.orthanc_id} for one in subjects]

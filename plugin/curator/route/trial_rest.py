@@ -1,14 +1,19 @@
 """``/curator/rules/test`` and ``/curator/rules/replay``: rules on what is stored already."""
 
 import base64
-from typing import Any, Self
+import json
+from typing import Any, NotRequired, Self
 
 from pydantic import model_validator
+from typing_extensions import TypedDict
 
+from curator.description import DICOM_TYPE, JOB_ERRORS, JSON_TYPE, Method, json_of
 from curator.errors import BadRequest
-from curator.jobs import JobEngine, Submission
+from curator.jobs import JobEngine, Started, Submission
+from curator.level import Level
 from curator.models import Model
-from curator.route.decide import test_failures
+from curator.notation import MAX_LENGTH
+from curator.route.decide import Reason, test_failures
 from curator.route.kinds import Trigger
 from curator.route.live import LiveRules
 from curator.route.replay import ReplayRequest, ReplayService
@@ -47,6 +52,63 @@ class TrialRequest(Model):
         return self
 
 
+class WouldSend(TypedDict):
+    """Instances that would go to a destination, and those that it has had from the rule before.
+
+    The latter is null where other instances are made first.
+    """
+
+    Destination: str
+    InstancesCount: int
+    SentBeforeCount: int | None
+
+
+class TriedRule(TypedDict):
+    """What would become of a rule; ``StoppedBy`` is a JSON path in it."""
+
+    Rule: str
+    Version: str
+    Fires: bool
+    StoppedBy: str
+    Reason: Reason
+    Detail: str
+    Steps: list[str]
+    Destinations: list[str]
+    Level: NotRequired[Level]
+    Resources: NotRequired[list[str]]
+    Sends: NotRequired[list[WouldSend]]
+
+
+class TrialAnswer(TypedDict):
+    """What would become of all rules, and which of their own test cases do not come out."""
+
+    Resource: NotRequired[str]
+    Level: NotRequired[Level]
+    Rules: list[TriedRule]
+    Failures: list[str]
+
+
+class ReplayedRule(TypedDict):
+    """What has come of a rule; what stopped it, counted by reason."""
+
+    Rule: str
+    Version: str
+    FiresCount: int
+    Resources: list[str]
+    Stopped: dict[str, int]
+    Sends: NotRequired[list[WouldSend]]
+    RunsCount: NotRequired[int]
+
+
+class ReplayAnswer(TypedDict):
+    """What has come of a replay, or would."""
+
+    Description: str
+    DryRun: bool
+    ResourcesCount: int
+    Rules: list[ReplayedRule]
+
+
 class TrialApi:
     """Endpoints that try rules and replay them."""
 
@@ -60,15 +122,31 @@ class TrialApi:
 
     def endpoints(self) -> list[Endpoint]:
         """Return the endpoints; they come before those of a rule by its name."""
+        test = Method(
+            self._test,
+            "Try rules on a resource or a file",
+            json_of(TrialAnswer),
+            {JSON_TYPE: TrialRequest, DICOM_TYPE: bytes},
+            errors=(404, 409),
+        )
+        replay = Method(
+            self._replay,
+            "Let rules work on all that a query finds",
+            json_of(Started | ReplayAnswer),
+            json_of(ReplayRequest),
+            errors=(404, *JOB_ERRORS),
+        )
         return [
-            Endpoint("/curator/rules/test", {"POST": self._test}),
-            Endpoint("/curator/rules/replay", {"POST": self._replay}),
+            Endpoint("/curator/rules/test", {"POST": test}),
+            Endpoint("/curator/rules/replay", {"POST": replay}),
         ]
 
     def _test(self, request: Request) -> Response:
         if request.body[_PREAMBLE : _PREAMBLE + 4] == b"DICM":
             return self._on_file(self._live.current(), request.body, None)
         wanted = parse(TrialRequest, json_object(request))
+        if len(json.dumps(wanted.rules)) > MAX_LENGTH:
+            raise BadRequest(f"$.Rules: has more than {MAX_LENGTH} characters")
         rules = self._live.current() if wanted.rules is None else self._live.parse(wanted.rules)
         if wanted.dicom is not None:
             return self._on_file(rules, _decoded(wanted.dicom), wanted.trigger)
@@ -81,7 +159,7 @@ class TrialApi:
         return _told(rules, self._trials.on_file(rules.rules, dicom, trigger))
 
     def _replay(self, request: Request) -> Response:
-        body = json_object(request)
+        body = json_object(request, MAX_LENGTH)  # it is kept as long as its job is
         parsed = parse(ReplayRequest, body)
         self._replays.check(parsed)
         submission = Submission(

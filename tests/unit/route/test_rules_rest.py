@@ -10,6 +10,7 @@ import pytest
 from curator.gateway import Gateway
 from curator.jobs import JobEngine
 from curator.level import Level
+from curator.notation import MAX_LENGTH
 from curator.route.definitions import define
 from curator.route.events import Event
 from curator.route.inventory import Inventory
@@ -363,6 +364,7 @@ def test_a_file_is_tried_as_the_body_or_in_base64(api):
         ({"Resource": "x", "Trigger": "Stable"}, "$.Trigger"),
         ({"Resource": "x", "Rules": [{"Name": "a"}]}, "$.Rules[0].When"),
         ({"Resource": "x", "Rules": {}}, "$.Rules"),
+        ({"Resource": "x", "Rules": ["x" * MAX_LENGTH]}, "$.Rules: has more than"),
         ({"Resource": "x", "Rule": []}, '"Rules"'),
     ],
 )
@@ -400,6 +402,7 @@ def test_a_replay_is_a_job_that_is_waited_for_or_not(api, site, study):
         ({"Rules": ["fixed"], "Level": "Studies"}, 400, "$.Level"),
         ({"Rules": ["fixed"], "DryRn": True}, 400, '"DryRun"'),
         ({"Rules": ["fixed"], "Query": {"PatientID": 5}}, 400, "$.Query"),
+        ({"Rules": ["fixed"], "UserData": "x" * MAX_LENGTH}, 400, f"more than {MAX_LENGTH} bytes"),
     ],
 )
 def test_a_wrong_replay_is_refused_before_it_is_a_job(api, site, body, status, why):

@@ -9,6 +9,7 @@ from curator.anonymize.anonymizers import anonymize_service
 from curator.anonymize.setup import prepare
 from curator.config import Settings
 from curator.gateway import Gateway
+from curator.health.monitor import Monitor, Observed
 from curator.jobs import JobEngine
 from curator.journal import Journal
 from curator.reshape.find_duplicates import FindDuplicatesService
@@ -48,8 +49,22 @@ def registered() -> list[Endpoint]:
             split=lambda _body: [],
         )
     )
+    monitor = Monitor(
+        Observed(
+            gateway=access.gateway,
+            store=store,
+            engine=engine,
+            routing=routing,
+            profiles=anonymization.catalog,
+            settings=Settings(),
+            configuration={},
+            index=Path(),
+            has_tesseract=False,
+            key="",
+        )
+    )
     endpoints = server.endpoints(
-        engine, operations, kinds, searches, anonymization, anonymize, routing
+        engine, operations, kinds, searches, anonymization, anonymize, routing, monitor
     )
     store.close()
     return endpoints

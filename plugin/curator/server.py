@@ -22,11 +22,14 @@ from curator.anonymize.service import AnonymizeService
 from curator.anonymize.setup import Anonymization, prepare
 from curator.early_stop import EarlyStop
 from curator.errors import CuratorError
+from curator.explorer import add_button
 from curator.gateway import Gateway
+from curator.health.monitor import Monitor, Observed
 from curator.jobs import JobEngine
 from curator.jobs_rest import JobsApi
 from curator.journal import Journal
 from curator.models import InvalidModel, validate
+from curator.openapi_rest import DocumentApi
 from curator.operations_rest import OperationsApi
 from curator.reshape.find_duplicates import FindDuplicatesService
 from curator.reshape.find_duplicates_rest import FindDuplicatesApi
@@ -97,9 +100,8 @@ def start(sdk: Sdk) -> None:
     anonymization.catalog.needed_by(routing.users)
     kinds = operation_kinds(access, journal, settings.follow_days)
     searches = FindDuplicatesService(access)
-    anonymize = anonymize_service(
-        access, store, anonymization, installed_detector(), routing.witness
-    )
+    detector = installed_detector()
+    anonymize = anonymize_service(access, store, anonymization, detector, routing.witness)
     engine = JobEngine(
         store,
         {
@@ -123,14 +125,31 @@ def start(sdk: Sdk) -> None:
     follower = Follower(
         journal, operations, kinds[FollowUp.job_type], gateway, settings.journal_days
     )
+    monitor = Monitor(
+        Observed(
+            gateway=gateway,
+            store=store,
+            engine=engine,
+            routing=routing,
+            profiles=anonymization.catalog,
+            settings=settings,
+            configuration=configuration,
+            index=config.index_directory(configuration, directory),
+            has_tesseract=detector is not None,
+            key=anonymization.keys.identifier,
+        )
+    )
     leave = Leave()
-    answering = endpoints(engine, operations, kinds, searches, anonymization, anonymize, routing)
+    answering = endpoints(
+        engine, operations, kinds, searches, anonymization, anonymize, routing, monitor
+    )
     for endpoint in (*answering, leave.endpoint(gateway)):
         callback = _callback(endpoint, gateway, describe, threads)
         _callbacks.append(callback)
         sdk.RegisterRestCallback(endpoint.regex, callback)
     routing.register()
-    _follow_life(sdk, engine, follower, routing, store, gateway, leave)
+    add_button(sdk)
+    _follow_life(sdk, engine, follower, routing, monitor, store, gateway, leave)
     logger.warning("Curator %s is loaded", curator.__version__)
 
 
@@ -142,13 +161,14 @@ def endpoints(
     anonymization: Anonymization,
     anonymize: AnonymizeService,
     routing: Routing,
+    monitor: Monitor,
 ) -> list[Endpoint]:
     """Return everything that Curator answers to, in the order in which it is matched."""
     access = operations.access
     gateway = access.gateway
     reidentifier = Reidentifier(gateway, anonymization.reidentify_key, access.default_charset)
-    return [
-        *StatusApi(engine, gateway, anonymization.keys.identifier, routing).endpoints(),
+    answering = [
+        *StatusApi(monitor).endpoints(),
         *JobsApi(engine, gateway).endpoints(),
         *ReshapeApi(operations, kinds, gateway).endpoints(),
         *OperationsApi(operations, kinds[Undo.job_type], engine).endpoints(),
@@ -161,6 +181,7 @@ def endpoints(
         ).endpoints(),
         *routing.endpoints(RuleJobs(anonymize, operations, kinds, engine), engine),
     ]
+    return [*answering, *DocumentApi(answering).endpoints()]
 
 
 def _callback(
@@ -203,6 +224,7 @@ def _follow_life(
     engine: JobEngine,
     follower: Follower,
     routing: Routing,
+    monitor: Monitor,
     store: Store,
     gateway: Gateway,
     leave: Callable[[], None],
@@ -223,9 +245,11 @@ def _follow_life(
             engine.start()
             follower.start()
             routing.start()
+            monitor.start()
             early.start()
         elif change == sdk.ChangeType.ORTHANC_STOPPED:
             early.stop()
+            monitor.stop()
             halt()
             follower.stop()
             routing.stop()

@@ -372,6 +372,17 @@ class Store:
             self.close()
             raise
 
+    @property
+    def kind(self) -> str:
+        """Kind of the database (``sqlite``, ``postgresql``)."""
+        return self._engine.dialect.name
+
+    @property
+    def file(self) -> Path | None:
+        """File of an SQLite database; None where there is none, as in memory."""
+        name = self._engine.url.database
+        return Path(name) if self.kind == "sqlite" and name and name != ":memory:" else None
+
     def close(self) -> None:
         """Give back all connections."""
         self._engine.dispose()
@@ -414,6 +425,24 @@ class Store:
         """Count jobs by state."""
         query = select(jobs.c.state, func.count().label("count")).group_by(jobs.c.state)
         return {row["state"]: row["count"] for row in self.rows(query)}
+
+    def oldest_job(self, state: str) -> str | None:
+        """Return when the oldest job of a state was created, None where there is none."""
+        query = select(func.min(jobs.c.created).label("created")).where(jobs.c.state == state)
+        found: str | None = self.rows(query)[0]["created"]
+        return found
+
+    def failed_jobs(self, besides: int, limit: int) -> list[Row]:
+        """Read the end of the latest failed jobs, but those with one error code."""
+        columns = jobs.c
+        ends = (columns.id, columns.type, columns.state, columns.changed)
+        query = (
+            select(*ends, columns.error_code, columns.error_details)
+            .where(columns.state == "Failure", columns.error_code != besides)
+            .order_by(columns.changed.desc(), columns.id)
+            .limit(limit)
+        )
+        return self.rows(query)
 
     def delete_job(self, job_id: str) -> None:
         """Delete a job."""

@@ -151,6 +151,7 @@ EXAMPLES = {
         )
         for action in ("test", "pause", "resume")
     },
+    "/curator/openapi.json": Example("/curator/openapi.json"),
     "/curator/operations": Example("/curator/operations"),
     "/curator/operations/{id}": Example("/curator/operations/{operation}"),
     "/curator/operations/{id}/instances": Example("/curator/operations/{operation}/instances"),

@@ -126,6 +126,7 @@ class FakeSdk:
 
     received: list[Callable[[bytes, int], tuple[int, bytes | None]]] = field(default_factory=list)
     cstore: list[Callable[..., int]] = field(default_factory=list)
+    explorer: list[tuple[str, str]] = field(default_factory=list)
 
     ChangeType: type[FakeChangeType] = FakeChangeType
     ReceivedInstanceAction: type[FakeReceivedInstanceAction] = FakeReceivedInstanceAction
@@ -134,6 +135,9 @@ class FakeSdk:
     MetricsType: type[FakeMetricsType] = FakeMetricsType
     LoadDicomInstanceMode: type[FakeLoadDicomInstanceMode] = FakeLoadDicomInstanceMode
     OrthancException: type[Exception] = FakeOrthancError
+
+    def ExtendOrthancExplorer2(self, plugin: str, javascript: str, /) -> None:  # noqa: N802
+        self.explorer.append((plugin, javascript))
 
     def GetConfigurationPath(self) -> str:  # noqa: N802
         return "/etc/orthanc/orthanc.json"

@@ -2,133 +2,81 @@
 
 import json
 import re
+from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from curator import config
-from curator.anonymize import profile
-from curator.anonymize.decision import Action
 from curator.anonymize.pixels.risk import RISKY_MODALITIES
 from curator.anonymize.protected import RULED_BY_OPTION
-from curator.anonymize.request import BulkAnonymizeRequest
 from curator.anonymize.shipped import shipped
-from curator.conditions import Condition
 from curator.config import Settings
-from curator.definition_files import Source
 from curator.models import validate
-from curator.reshape import find_duplicates
-from curator.reshape.consensus import PatientStudy
+from curator.openapi import document
 from curator.reshape.criteria import READY_SETS
-from curator.reshape.duplicates import Duplicates
-from curator.reshape.find_duplicates import FindDuplicatesRequest
-from curator.reshape.merge_request import (
-    MergeRequest,
-    PatientMergeRequest,
-    PatientSplitRequest,
-    Rule,
-    SeriesMergeRequest,
-)
-from curator.reshape.options import OnConflict
-from curator.reshape.repair import References
-from curator.reshape.request import By, ExplicitGroup, Into, Missing, SplitRequest
-from curator.route import condition, decide, kinds, receive_rule, rule, step
-from curator.route.breaker import BreakerState
-from curator.route.decide import Reason
-from curator.route.deliveries_rest import DeliveryFilter, RedirectFilter
-from curator.route.replay import ReplayRequest
-from curator.route.rules_rest import RollbackRequest, RunRequest
-from curator.route.runs_rest import RunFilter
-from curator.route.trial_rest import TrialRequest
+from curator.route import decide, kinds, receive_rule, rule
 from endpoints import registered
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 README = (REPOSITORY / "README.md").read_text(encoding="utf-8")
 
-JOB_FIELDS = {"Asynchronous", "Synchronous", "Priority", "UserData"}
+DOCUMENT = document(registered(), "")
 
-WORDS = {
-    *Settings.field_names(),
-    *SplitRequest.field_names(),
-    *MergeRequest.field_names(),
-    *SeriesMergeRequest.field_names(),
-    *PatientMergeRequest.field_names(),
-    *PatientSplitRequest.field_names(),
-    *FindDuplicatesRequest.field_names(),
-    *BulkAnonymizeRequest.field_names(),
-    *profile.Profile.field_names(),
-    *profile.Dates.field_names(),
-    *profile.Uids.field_names(),
-    *profile.Pixels.field_names(),
-    *profile.Rule.field_names(),
-    *profile.PixelRule.field_names(),
-    *profile.Option,
-    *profile.OptionsMeet,
-    *profile.Scheme,
-    *profile.DatePart,
-    *profile.PixelSyntax,
-    *profile.Residual,
-    *(set(Action) - RULED_BY_OPTION),
-    *RISKY_MODALITIES,
-    *shipped(),
-    *Source,
-    *find_duplicates.By,
-    *Duplicates,
-    *OnConflict,
-    *PatientStudy,
-    *References,
-    *Rule,
-    *Condition.field_names(),
-    *(By.field_names() - {"ReadySet"}),  # written as the name alone
-    *ExplicitGroup.field_names(),
-    *READY_SETS,
-    *Into,
-    *Missing,
-    *config.Webhook.field_names(),
-    *config.WebhookContent,
-    *config.Folder.field_names(),
-    *config.DestinationSettings.field_names(),
-    *config.Alerts.field_names(),
-    *rule.RuleSet.field_names(),
-    *rule.Rule.field_names(),
-    *rule.Complete.field_names(),
-    *rule.Batch.field_names(),
-    *rule.Retry.field_names(),
-    *rule.Schedule.field_names(),
-    *rule.RuleTest.field_names(),
-    *rule.Else,
-    *rule.AtDeadline,
-    *condition.RuleCondition.field_names(),
-    *condition.SourceCondition.field_names(),
-    *condition.Origin,
-    *condition.Counted,
-    *step.Step.field_names(),
-    *step.AnonymizeStep.field_names(),
-    *step.ModifyStep.field_names(),
-    *step.MergeStep.field_names(),
-    *step.LabelStep.field_names(),
-    *step.MetadataStep.field_names(),
-    *step.SendStep.field_names(),
-    *receive_rule.ReceiveRule.field_names(),
-    *receive_rule.Action.field_names(),
-    *receive_rule.Rejection.field_names(),
-    *receive_rule.ValueMap.field_names(),
-    *receive_rule.NotInTable,
-    *kinds.Trigger,
-    *kinds.RunState,
-    *kinds.DeliveryState,
-    *kinds.FailureKind,
-    *kinds.DestinationKind,
-    *BreakerState,
-    *(set(Reason) - {Reason.FIRES}),
-    *DeliveryFilter.field_names(),
-    *RedirectFilter.field_names(),
-    *RunFilter.field_names(),
-    *RunRequest.field_names(),
-    *RollbackRequest.field_names(),
-    *TrialRequest.field_names(),
-    *(ReplayRequest.field_names() - JOB_FIELDS),
-}
+
+def within(value: Any, definitions: dict[str, Any], known: set[str]) -> Iterator[dict[str, Any]]:
+    """Yield all objects in a part of a schema, and in what it refers to, each once."""
+    if isinstance(value, list):
+        for one in value:
+            yield from within(one, definitions, known)
+    elif isinstance(value, dict):
+        yield value
+        for one in value.values():
+            yield from within(one, definitions, known)
+        name = value.get("$ref", "").rpartition("/")[2]
+        if name and name not in known:
+            known.add(name)
+            yield from within(definitions[name], definitions, known)
+
+
+def fields(value: Any, definitions: dict[str, Any]) -> set[str]:
+    """Return the names of all fields of schemas."""
+    found = [one.get("properties", {}) for one in within(value, definitions, set())]
+    return {name for one in found if isinstance(one, dict) for name in one}
+
+
+def choices(value: Any, definitions: dict[str, Any]) -> set[str]:
+    """Return all texts that schemas name as values."""
+    found = [[*one.get("enum", ()), one.get("const")] for one in within(value, definitions, set())]
+    return {text for one in found for text in one if isinstance(text, str) and text}
+
+
+def documented() -> set[str]:
+    """Return every name that users can say, and every coded value that they say or are told."""
+    schemas = DOCUMENT["components"]["schemas"]
+    settings = Settings.model_json_schema()
+    found = fields(settings, settings["$defs"]) | choices(settings, settings["$defs"])
+    for path in DOCUMENT["paths"].values():
+        for method in path.keys() & {"get", "put", "post", "delete"}:
+            body = path[method].get("requestBody", {})
+            found |= fields(body, schemas) | choices(path[method], schemas)
+            found |= {one["name"] for one in path[method].get("parameters", ())}
+    return found
+
+
+#: What no schema has: names that are given elsewhere, and words of the audit log and the metrics.
+OTHERS = {*READY_SETS, *RISKY_MODALITIES, *shipped(), *kinds.FailureKind, *kinds.DestinationKind}
+
+#: How a ready set is read, which is written as its name alone; actions that only options have.
+NOT_SAID = {"ReadySet", *RULED_BY_OPTION}
+
+WORDS = (documented() | OTHERS) - NOT_SAID
+
+
+def test_the_words_come_from_any_depth():
+    assert {"Follow", "Like", "RemoteAet", "Dimse", "Webhooks", "Rate", "expand"} <= WORDS
+    assert {"Sending", "HalfOpen", "PerPatient", "Shipped", "StoredInstance"} <= WORDS
 
 
 @pytest.mark.parametrize("word", sorted(WORDS))
@@ -150,7 +98,7 @@ ROUTE = README.partition("\n## Route\n")[2].partition("\n## Limits\n")[0]
 
 EXAMPLES = [json.loads(block) for block in re.findall(r"```json\n(.*?)```", ROUTE, re.DOTALL)]
 EXAMPLES += [
-    json.loads(text) for text in re.findall(r"/rules/[\w-]+ -d '(\{.*?\})'", ROUTE, re.DOTALL)
+    json.loads(text) for text in re.findall(r"/rules/[\w-]+ -d '(\{.*?\})'", README, re.DOTALL)
 ]
 
 

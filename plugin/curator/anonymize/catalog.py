@@ -246,6 +246,20 @@ class Catalog:
             raise Conflict(f'The profile "{name}" is in use by {", ".join(needed)}')
         self._profiles.delete(name)
 
+    def detecting(self) -> list[str]:
+        """Return the names of the profiles in use that look for text in images."""
+        stored = {one.name: one.content for one in self._profiles.all_current()}
+        rules = {
+            **{name: as_json(one.profile).get("Rules", []) for name, one in self._shipped.items()},
+            **{name: content.get("Rules", []) for name, content in stored.items()},
+            **{name: as_json(one.profile).get("Rules", []) for name, one in self._defined.items()},
+        }
+        return sorted(
+            name
+            for name, all_of_it in rules.items()
+            if any("Detect" in rule.get("Pixels", {}) for rule in all_of_it)
+        )
+
     def warn_of_hidden(self) -> None:
         """Log which profiles of the database are hidden by others of the same name."""
         for stored in self._profiles.all_current():

@@ -109,6 +109,11 @@ class Courier:
         """How the breaker stands."""
         return self._breaker.state(self._clock())
 
+    @property
+    def threads(self) -> int:
+        """How many threads there are; they are started when there is work."""
+        return len(self._threads)
+
     def wake(self, *, hurry: bool = False) -> None:
         """Look for what is to be done.
 

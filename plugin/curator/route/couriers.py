@@ -11,6 +11,7 @@ from typing import Protocol
 from curator.config import DestinationSettings
 from curator.errors import CuratorError
 from curator.gateway import Gateway
+from curator.jobs import Workers
 from curator.route.breaker import BreakerState
 from curator.route.courier import Courier, Surroundings
 from curator.route.delivery import Delivery, Destination
@@ -140,6 +141,14 @@ class Couriers:
         return sorted(
             name for name, courier in couriers.items() if courier.breaker != BreakerState.CLOSED
         )
+
+    @property
+    def workers(self) -> Workers:
+        """How many threads there are and work, without asking the database."""
+        with self._lock:
+            couriers = list(self._couriers.values())
+        threads = sum(courier.threads for courier in couriers)
+        return Workers(wanted=threads, alive=threads, busy=self._ledger.under_way)
 
     def delivered(self, destination: str) -> int:
         """Return how many deliveries were made to a destination since the start."""

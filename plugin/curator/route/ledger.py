@@ -498,6 +498,11 @@ class Ledger:
         }
         return self._change(where, values)
 
+    @property
+    def under_way(self) -> int:
+        """How many deliveries couriers are at work with, without asking the database."""
+        return len(self._under_way)
+
     def withdrawn(self, delivery_id: str) -> bool:
         """Tell whether a user has canceled or redirected a delivery that is under way."""
         return delivery_id in self._withdrawn

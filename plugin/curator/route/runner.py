@@ -7,6 +7,7 @@ from collections.abc import Callable
 from typing import Any
 
 from curator.errors import Conflict, CuratorError, NotFound, trace
+from curator.jobs import Workers
 from curator.level import Level
 from curator.models import InvalidModel, validate
 from curator.route.course import Course
@@ -123,6 +124,15 @@ class Runner:
         """Look at a run one of whose deliveries is over."""
         self._runs.bring_on(run_id)
         self.wake()
+
+    @property
+    def workers(self) -> Workers:
+        """How many workers there are and work, without asking the database."""
+        return Workers(
+            wanted=len(self._threads),
+            alive=sum(thread.is_alive() for thread in self._threads),
+            busy=len(self._active),
+        )
 
     # Users
 

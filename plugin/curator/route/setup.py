@@ -9,7 +9,7 @@ from typing import Any
 
 from curator.access import Access
 from curator.config import ConfigurationError, Settings
-from curator.jobs import JobEngine
+from curator.jobs import JobEngine, Workers
 from curator.journal import Journal
 from curator.route.alerts import AlertDigests
 from curator.route.couriers import Couriers
@@ -21,6 +21,7 @@ from curator.route.inventory import Inventory
 from curator.route.ledger import Ledger
 from curator.route.live import LiveRules
 from curator.route.metrics import DeliveryMetrics
+from curator.route.overview import Overview
 from curator.route.pauses import PauseKind, Pauses
 from curator.route.ports import Jobs
 from curator.route.products import Products
@@ -30,6 +31,7 @@ from curator.route.reading import FactsReader
 from curator.route.receive_rule import problems_of
 from curator.route.reception import Reception
 from curator.route.replay import Parts, ReplayService
+from curator.route.rule import RuleSet
 from curator.route.rule_store import RuleStore
 from curator.route.rules_rest import RulesApi
 from curator.route.runner import Runner
@@ -118,6 +120,7 @@ class Routing:
         self._pauses = Pauses(store)
         self._runs = Runs(store, clock)
         self._ledger = Ledger(store, clock)
+        self._overview = Overview(store, self._ledger, clock)
         self._inventory = Inventory(gateway)
         self._products = Products(store, gateway, self._inventory)
         self._reader = FactsReader(gateway, charset, clock)
@@ -173,6 +176,31 @@ class Routing:
     def pending(self) -> dict[str, Any]:
         """What routing has to do, for the status of Curator."""
         return {"Runs": self._runs.counts(), "Deliveries": self._ledger.counts()}
+
+    @property
+    def overview(self) -> Overview:
+        """What waits and what has failed."""
+        return self._overview
+
+    @property
+    def rules(self) -> RuleSet:
+        """The rules in use."""
+        return self._live.current()
+
+    @property
+    def is_closed(self) -> bool:
+        """Whether nothing may come in, since the rules at reception cannot be used."""
+        return self._live.is_closed
+
+    @property
+    def workers(self) -> dict[str, Workers]:
+        """Threads by what they work at."""
+        runs = {} if self._runner is None else {"Runs": self._runner.workers}
+        return {**runs, "Couriers": self._couriers.workers, "Events": self._watcher.workers}
+
+    def unreachable(self) -> list[str]:
+        """Return the destinations that are left alone because they do not answer."""
+        return self._couriers.unreachable()
 
     def users(self, profile: str) -> list[str]:
         """Return the rules, and the runs that are not over, that need a profile, in words."""

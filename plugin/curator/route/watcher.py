@@ -7,6 +7,7 @@ from typing import TypeVar
 
 from curator.errors import CuratorError, trace
 from curator.gateway import Gateway
+from curator.jobs import Workers
 from curator.route.arrivals import Arrivals
 from curator.route.change_log import ChangeLog
 from curator.route.events import Event
@@ -122,6 +123,12 @@ class Watcher:
         for thread in self._threads:
             if thread.is_alive():
                 thread.join()
+
+    @property
+    def workers(self) -> Workers:
+        """How many threads there are."""
+        alive = sum(thread.is_alive() for thread in self._threads)
+        return Workers(wanted=len(self._threads), alive=alive, busy=0)
 
     def rules_changed(self) -> None:
         """Watch for what other rules wait for, from now on."""

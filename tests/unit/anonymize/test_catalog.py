@@ -61,6 +61,23 @@ def test_what_is_put_is_used_at_once(store):
     assert catalog.definition("trial").source == Source.DATABASE
 
 
+def test_profiles_that_look_for_text_are_told_by_what_is_in_use(store):
+    when = {"Tag": "Modality", "Equals": "US"}
+    looks = {
+        "Rules": [
+            {"Tag": "PatientID", "Action": "Keep"},
+            {"When": when, "Pixels": {"Detect": "Text"}},
+        ]
+    }
+    catalog = make(store, configured=[{"Name": "file", **looks}, {"Name": "other"}])
+    catalog.put("trial", {"Version": "1"}, "")
+    assert catalog.detecting() == ["file"]
+    catalog.put("trial", {"Version": "2", **looks}, "")
+    assert catalog.detecting() == ["file", "trial"]
+    catalog.delete("trial")
+    assert catalog.detecting() == ["file"]
+
+
 def test_a_profile_is_resolved_once(store):
     catalog = make(store)
     catalog.put("trial", {}, "")

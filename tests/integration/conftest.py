@@ -65,18 +65,24 @@ def pair(
     shared_servers: dict[str, RunningServer],
 ) -> Pair:
     """Return the shared server and a stock one of the same release and settings, both empty."""
-    if external_url() is not None:
-        pytest.skip("compares with a stock server of its own")
-    name = f"stock {release}"
-    if name not in shared_servers:
-        started = OrthancServer(release, with_plugin=False, engine=engine_name())
-        shared_servers[name] = started.start()
-    stock = shared_servers[name]
-    if isinstance(stock, OrthancServer) and not stock.is_alive():
-        stock.start()  # a test before this one crashed it
-    stock.clear()
+    stock = _stock(release, shared_servers)
     request.node.stash.setdefault(_SERVERS, []).append((stock, len(stock.log)))
     return Pair(Party(stock), Party(server))
+
+
+@pytest.fixture(scope="module")
+def module_pair(
+    release: str, orthanc: RunningServer, shared_servers: dict[str, RunningServer]
+) -> Iterator[Pair]:
+    """Return the two servers of ``pair``, emptied once for a module whose tests only read."""
+    stock = _stock(release, shared_servers)
+    if isinstance(orthanc, OrthancServer) and not orthanc.is_alive():
+        orthanc.start()
+    orthanc.clear()
+    before = len(orthanc.log)
+    yield Pair(Party(stock), Party(orthanc))
+    assert orthanc.is_alive(), f"Orthanc crashed in this module:\n{orthanc.log[-6000:]}"
+    check_log(orthanc, before)
 
 
 @pytest.fixture
@@ -147,3 +153,18 @@ def _start_shared(release: str) -> RunningServer:
             f"{url} holds studies that these tests did not upload: they would delete them", 4
         )
     return running
+
+
+def _stock(release: str, shared_servers: dict[str, RunningServer]) -> RunningServer:
+    """Return the stock server of a release, empty."""
+    if external_url() is not None:
+        pytest.skip("compares with a stock server of its own")
+    name = f"stock {release}"
+    if name not in shared_servers:
+        started = OrthancServer(release, with_plugin=False, engine=engine_name())
+        shared_servers[name] = started.start()
+    stock = shared_servers[name]
+    if isinstance(stock, OrthancServer) and not stock.is_alive():
+        stock.start()  # a test before this one crashed it
+    stock.clear()
+    return stock

@@ -10,28 +10,37 @@ import re
 import zipfile
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
+from functools import lru_cache
 from typing import Any
 
 import requests
-from pydicom import Dataset, dcmread
+from pydicom import dcmread
 
 from integration.servers import RunningServer
+from integration.stored import Node, file_elements, read_tree
 from integration.waiting import wait_for_job
 
 ORTHANC_ID = re.compile(r"\b[0-9a-f]{8}(?:-[0-9a-f]{8}){4}\b")
 
-MADE = re.compile(
+IDENTIFIER = re.compile(
     ORTHANC_ID.pattern + r"|\b[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}\b"  # a job
     r"|\b1\.2\.276\.0\.7230010\.3\.(?!0\.3\.)[0-9.]+"  # UID made by DCMTK; 0.3 is its own
     r"|\bAnonymized[0-9]+\b|\b[0-9a-f]{32}(?= Anonymized)"  # the latter in names of folders
-    r"|\b\d{8}T\d{6}(?:\.\d{6})?\b"
 )
+"""Identifiers and UIDs that a server makes."""
+
+SHORTEST = 11
+"""Letters that what a server makes has at least: "Anonymized1"."""
+
+TIME = re.compile(r"\b\d{8}T\d{6}(?:\.\d{6})?\b")
+
+MADE = re.compile(f"{IDENTIFIER.pattern}|{TIME.pattern}")
 """Identifiers, UIDs and times that a server makes."""
 
 MULTIPART = re.compile(r"(?<=boundary=)[^;\s]+")
 
-VARYING = frozenset({"EffectiveRuntime"})
-"""Numbers of JSON answers that differ."""
+VARYING = frozenset({"ArchiveSize", "EffectiveRuntime", "IsStable"})
+"""Keys of JSON answers whose values differ: with new UIDs in an archive, and with the moment."""
 
 
 @dataclass
@@ -136,6 +145,50 @@ class Pair:
         self.ask("GET", f"/jobs/{{{name}}}")
         return jobs[1]
 
+    def run(self, path: str, body: dict[str, Any], **options: Any) -> dict[str, Any]:
+        """Have both do something by POST, as a job or not; return what Curator answers in the end.
+
+        ``options`` are those of :meth:`ask`.
+        """
+        if body.get("Asynchronous") is not True and body.get("Synchronous") is not False:
+            return dict(self.succeed("POST", path, json=body, **options).json())
+        self.succeed("POST", path, json=body, keep={"job": "ID"}, **options)
+        job = self.finish("job")
+        assert job["State"] == "Success", job
+        return job
+
+    def compare_stored(self, leave_out: frozenset[str] = frozenset()) -> list[Node]:
+        """Compare all that is stored, and what refers to what; return Curator's tree.
+
+        ``leave_out`` names metadata that are not compared.
+        """
+        trees = [read_tree(party.server.http, leave_out) for party in self]
+        expected, given = (self.numbered(self._sorted(tree)) for tree in trees)
+        assert given == expected
+        return trees[1]
+
+    def numbered(self, value: Any) -> Any:
+        """Return a value in which what a server makes has numbers, in the order of its places."""
+        numbers: dict[str, str] = {}
+
+        def number(found: re.Match[str]) -> str:
+            if found[0] in self.shared:
+                return found[0]
+            return numbers.setdefault(found[0], f"made {len(numbers)}")
+
+        return _changed(value, lambda text: TIME.sub("…", IDENTIFIER.sub(number, text)))
+
+    def _sorted(self, nodes: list[Node]) -> list[Node]:
+        """Return resources in an order that does not follow from what a server makes."""
+        return [node for _, node in sorted(map(self._keyed, nodes), key=lambda pair: pair[0])]
+
+    def _keyed(self, node: Node) -> tuple[str, Node]:
+        """Return what to sort a resource by: itself, and those below it, which are sorted."""
+        below = sorted(map(self._keyed, node.get("Below", ())), key=lambda pair: pair[0])
+        own = {name: value for name, value in node.items() if name != "Below"}
+        key = "".join([str(self.value(own)), *(key for key, _ in below)])
+        return key, {**own, "Below": [child for _, child in below]}
+
     def compare(
         self,
         expected: requests.Response,
@@ -175,24 +228,12 @@ class Pair:
         return MADE.sub(lambda found: found[0] if found[0] in self.shared else "…", text)
 
     def value(self, value: Any) -> Any:
-        """Return a JSON value without what a server makes."""
-        match value:
-            case str():
-                return self.text(value)
-            case list():
-                return [self.value(one) for one in value]
-            case dict():
-                return {
-                    self.text(key): "…" if key in VARYING else self.value(one)
-                    for key, one in value.items()
-                }
-            case _:
-                return value
+        """Return a JSON value, or elements, without what a server makes."""
+        return _changed(value, self.text)
 
     def file(self, dicom: bytes) -> Any:
         """Return the elements of a DICOM file, the File Meta Information among them."""
-        dataset = dcmread(io.BytesIO(dicom), force=True)
-        return [*self._elements(dataset.file_meta), *self._elements(dataset)]
+        return self.value(file_elements(dicom))
 
     def archive(self, content: bytes) -> tuple[list[str], list[Any]]:
         """Return names and contents of a ZIP archive; which is which is up to the server."""
@@ -232,26 +273,28 @@ class Pair:
             read.append((head, self.file(body) if body[128:132] == b"DICM" else body))
         return read
 
-    def _elements(self, dataset: Dataset) -> list[Any]:
-        """Return tag, VR and value of each element, without what a server makes."""
-        return [
-            (
-                str(element.tag),
-                element.VR,
-                [self._elements(item) for item in element.value]
-                if element.VR == "SQ"
-                else element.value
-                if isinstance(element.value, bytes)
-                else self.text(str(element.value)),
-            )
-            for element in dataset
-            if element.tag != _META_LENGTH
-        ]
+
+def _changed(value: Any, change: Callable[[str], str]) -> Any:
+    """Change each text of a value, at every depth, but for what varies."""
+    match value:
+        case str():
+            return value if len(value) < SHORTEST else change(value)
+        case list() | tuple():
+            return type(value)(_changed(one, change) for one in value)
+        case dict():
+            return {
+                change(key): "…" if key in VARYING else _changed(one, change)
+                for key, one in value.items()
+            }
+        case _:
+            return value
 
 
-def _uids(dicom: bytes) -> set[str]:
+@lru_cache(maxsize=64)
+def _uids(dicom: bytes) -> frozenset[str]:
     dataset = dcmread(io.BytesIO(dicom), force=True, stop_before_pixels=True)
-    return {str(element.value) for element in dataset.iterall() if element.VR == "UI"}
+    uids = (str(element.value) for element in dataset.iterall() if element.VR == "UI")
+    return frozenset(uids)
 
 
 _LEVELS = {
@@ -260,4 +303,3 @@ _LEVELS = {
     "study": "ParentStudy",
     "patient": "ParentPatient",
 }
-_META_LENGTH = 0x00020000

@@ -25,6 +25,7 @@ STOP_SECONDS = 60
 QUIET: dict[str, Any] = {
     "DicomServerEnabled": False,  # Orthanc binds it to every address; who needs it turns it on
     "StableAge": 2,
+    "DicomWeb": {"EnableMetadataCache": False},  # what it attaches to stable series has its time
 }
 """What every server of the tests has, on top of the ``orthanc.json`` of the repository."""
 

@@ -4,19 +4,16 @@ What is compared is measured in turns on the same machine; upload means POST of 
 the other by some clients at the same time.
 """
 
-import os
 import statistics
 import time
 from collections.abc import Callable, Iterator, Mapping
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from pathlib import Path
 from typing import Any
 
 import rootfs
-from bench.reshape import ct_files, post, resident
+from bench.measuring import ct_files, post, processor_seconds, resident, upload
 from curator.dicom.tags import Path as ElementPath
 from curator.dicom.tags import parse_path
 from curator.level import Level
@@ -29,7 +26,7 @@ from factory import make_series, make_study
 from integration.archives import ARCHIVE, at_port, count, modality
 from integration.routing import destination, rule
 from integration.scp import Scp
-from integration.servers import Http, OrthancServer, free_port
+from integration.servers import OrthancServer, free_port
 from integration.waiting import wait_until
 
 LUA = """
@@ -161,7 +158,7 @@ def idle(release: str, queued: int, seconds: float) -> dict[str, Any]:
     costs: dict[str, Any] = {"deliveries": queued}
     with OrthancServer(release, settings, in_memory=True) as server:
         series = (make_series(1, series=f"{number}") for number in range(queued))
-        _upload(server, make_study(series), 4)
+        upload(server, make_study(series), 4)
         while destination(server, "modality:dead")["Deliveries"]["Queued"] < queued:
             time.sleep(0.5)  # looking costs more than queuing
         costs["queued"] = _cost_after_restart(server, seconds)
@@ -213,14 +210,14 @@ def table(measured: Mapping[str, Any]) -> str:
 def through(server: OrthancServer, archive: OrthancServer, files: list[bytes], n: int) -> float:
     """Return the time from the first upload to the last instance in the archive."""
     start = time.perf_counter()
-    _upload(server, files, n)
+    upload(server, files, n)
     wait_for_all(archive, len(files))
     return time.perf_counter() - start
 
 
 def batch(server: OrthancServer, archive: OrthancServer, files: list[bytes], n: int) -> float:
     """Return the time of one job that sends the study, which is there already."""
-    _upload(server, files, n)
+    upload(server, files, n)
     studies = server.http.json("/studies")
     start = time.perf_counter()
     post(server, "/modalities/pacs/store", {"Resources": studies, "Synchronous": True})
@@ -232,7 +229,7 @@ def batch(server: OrthancServer, archive: OrthancServer, files: list[bytes], n: 
 def uploading(server: OrthancServer, archive: OrthancServer, files: list[bytes], n: int) -> float:
     """Return the time of the upload alone."""
     start = time.perf_counter()
-    _upload(server, files, n)
+    upload(server, files, n)
     return time.perf_counter() - start
 
 
@@ -274,18 +271,6 @@ def _under_way(server: OrthancServer) -> int:
     """Count the deliveries to the archive that are not over."""
     found = destination(server, PACS)["Deliveries"]
     return int(found["Queued"]) + int(found["Sending"])
-
-
-def _upload(server: OrthancServer, files: list[bytes], clients: int) -> None:
-    def upload(part: list[bytes]) -> None:
-        http = Http(server.url)
-        for content in part:
-            answer = http.post("/instances", data=content)
-            assert answer.ok, answer.text
-        http.close()
-
-    with ThreadPoolExecutor(clients) as pool:
-        list(pool.map(upload, [files[first::clients] for first in range(clients)]))
 
 
 def _lua_router(release: str, settings: dict[str, Any]) -> OrthancServer:
@@ -343,17 +328,10 @@ def _cost_after_restart(server: OrthancServer, seconds: float) -> dict[str, floa
     server.kill()
     server.start()
     time.sleep(min(seconds, 5))
-    before = _processor_seconds(server.pid)
+    before = processor_seconds(server.pid)
     time.sleep(seconds)
-    used = _processor_seconds(server.pid) - before
+    used = processor_seconds(server.pid) - before
     return {"CPU %": used / seconds * 100, "resident MB": resident(server.pid)}
-
-
-def _processor_seconds(pid: int) -> float:
-    """Return the time that a process has used, in all its threads."""
-    fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
-    user, system = fields[11:13]
-    return (int(user) + int(system)) / os.sysconf("SC_CLK_TCK")
 
 
 def _ratios(rates: Mapping[str, float], base: float) -> dict[str, float]:

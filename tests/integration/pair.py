@@ -243,11 +243,11 @@ class Pair:
         return sorted(map(self.text, members)), sorted(files, key=str)
 
     def _headers(self, answer: requests.Response) -> dict[str, str]:
-        """Return everything but how long the body is, in which identifiers have their places."""
+        """Return everything but when and how long; identifiers have their places."""
         return {
             name.lower(): MULTIPART.sub("…", self.text(value))
             for name, value in answer.headers.items()
-            if name.lower() != "content-length"
+            if name.lower() not in {"content-length", "date"}
         }
 
     def _error(self, answer: requests.Response) -> Any:

@@ -11,6 +11,7 @@
     ├── UnreadableInstance            400   a stored file that cannot be changed safely
     ├── Canceled                      500   a job stopped by its user
     ├── Stopping                      503   Orthanc is being stopped
+    ├── DatabaseUnavailable           503   Curator's database cannot be read or written
     └── CoreError                     table the core refused a call
 
 Every error has an error code of the core (``OrthancStatus``), so that a client sees one list of
@@ -260,6 +261,11 @@ class Canceled(CuratorError):
 
 
 class Stopping(CuratorError):
+    code = ErrorCode.DATABASE_UNAVAILABLE
+    http_status = 503
+
+
+class DatabaseUnavailable(CuratorError):
     code = ErrorCode.DATABASE_UNAVAILABLE
     http_status = 503
 

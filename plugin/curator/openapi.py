@@ -23,6 +23,7 @@ _ABOUT = (
     " extends; everything else is Orthanc's. Passwords and permissions are Orthanc's too: it"
     " answers 401 and 403 by them before Curator is asked. Errors are JSON although their type is"
     " text/plain, as Orthanc's are; they have no body where HttpDescribeErrors is false."
+    " Every method answers 503 where Curator's database cannot be read or written."
 )
 
 
@@ -92,7 +93,11 @@ class _Schemas:
             schema_generator=JsonSchema,
         )
         self._found = found
-        self.definitions: dict[str, Any] = shared["$defs"]
+        # the name is enough; a title would give one name to two models of two modules
+        self.definitions: dict[str, Any] = {
+            name: {key: value for key, value in schema.items() if key != "title"}
+            for name, schema in shared["$defs"].items()
+        }
 
     def path(self, endpoint: Endpoint) -> dict[str, Any]:
         """Return what the methods of a path have in common."""

@@ -16,11 +16,14 @@ from http import HTTPStatus
 from typing import Any
 from urllib.parse import quote, urlencode
 
+from sqlalchemy.exc import OperationalError
+
 from curator.errors import (
     BadRequest,
     Conflict,
     CoreError,
     CuratorError,
+    DatabaseUnavailable,
     ErrorCode,
     MethodNotAllowed,
     trace,
@@ -43,6 +46,11 @@ LONGEST_BODY = 64 * 1024 * 1024
 
 #: Levels of JSON that the core is handed; some hundreds overflow its stack.
 MOST_LEVELS = 100
+
+NO_DATABASE = (
+    "Curator's database cannot be read or written: its disk is full, it is locked, or it is out of"
+    " reach"
+)
 
 JSON = "application/json; charset=utf-8"
 TEXT = "text/plain"
@@ -198,6 +206,9 @@ def dispatch(endpoint: Endpoint, request: Request, gateway: Gateway, describe: b
         return _as_accepted(request, endpoint.handlers[request.method](request))
     except CuratorError as error:
         return _error_response(error, request, gateway, describe)
+    except OperationalError as error:
+        logger.error("No database in %s %s: %s", request.method, endpoint.pattern, trace(error))
+        return _error_response(DatabaseUnavailable(NO_DATABASE), request, gateway, describe)
     except Exception as error:  # noqa: BLE001  the client must get the core's body in any case
         logger.error(
             "Unexpected error in %s %s: %s", request.method, endpoint.pattern, trace(error)

@@ -23,10 +23,12 @@ def test_versions_are_told(server):
 
 
 def test_workers_and_database_are_told(server):
-    status = server.http.json("/curator")
-    assert status["Workers"]["Operations"]["Count"] == 2
-    assert status["Workers"]["Runs"]["Count"] == 4
-    assert status["Workers"]["Events"]["Count"] == 2
+    counts = {"Operations": 2, "Runs": 4, "Events": 2}
+    status = wait_until(  # Orthanc answers before it tells plugins that it has started
+        "all workers",
+        lambda: server.http.json("/curator"),
+        lambda found: {name: found["Workers"][name]["Count"] for name in counts} == counts,
+    )
     assert status["Database"] == {
         "Kind": "sqlite",
         "SchemaVersion": SCHEMA_VERSION,

@@ -67,6 +67,11 @@ def test_names_of_operations_are_unique():
     assert len(names) == len(set(names))
 
 
+def test_no_title_gives_one_name_to_two_schemas():
+    """Generators of clients name classes by titles, and leave out what two of them would name."""
+    assert [name for name, schema in SCHEMAS.items() if "title" in schema] == []
+
+
 @pytest.mark.parametrize("pattern", [one for one in ENDPOINTS if "{" in one])
 def test_every_part_of_a_path_has_its_type(pattern):
     described = DOCUMENT["paths"][pattern]["parameters"]

@@ -3,17 +3,20 @@
 import base64
 import json
 import re
+import sqlite3
 from collections.abc import Callable
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from sqlalchemy.exc import OperationalError
 
 from curator.errors import BadRequest, Conflict, CoreError, MethodNotAllowed, NotFound, Stopping
 from curator.gateway import Gateway
 from curator.models import Model
 from curator.web import (
     LONGEST_BODY,
+    NO_DATABASE,
     BadBody,
     Endpoint,
     Request,
@@ -246,6 +249,15 @@ def test_an_unexpected_error_is_a_500_that_leaks_nothing(error, caplog):
     assert NAME not in caplog.text
     assert type(error).__name__ in caplog.text
     assert "/studies/{id}/split" in caplog.text
+
+
+def test_a_database_that_cannot_be_used_is_a_503_that_leaks_nothing(caplog):
+    response = run(raising(OperationalError(NAME, {"name": NAME}, sqlite3.Error(NAME))))
+    body = error_of(response)
+    assert (response.status, body["OrthancStatus"], body["Details"]) == (503, 36, NO_DATABASE)
+    assert NAME.encode() not in response.body
+    assert NAME not in caplog.text
+    assert "OperationalError" in caplog.text
 
 
 def test_an_error_of_the_sdk_becomes_the_cores_error():

@@ -16,6 +16,7 @@ from typing_extensions import TypedDict
 
 import curator
 from curator.config import Settings
+from curator.errors import CuratorError
 from curator.gateway import Gateway
 from curator.health.advice import Facts, advice
 from curator.health.bounded import Bounded
@@ -235,7 +236,7 @@ class Monitor:
             self._last = self._read_bounded()
         except TimeoutError:
             silence = "it is locked, or cannot be reached"
-        except SQLAlchemyError as error:
+        except (SQLAlchemyError, CuratorError) as error:
             silence = type(error).__name__
         else:
             return self._last, ""

@@ -63,3 +63,29 @@ def test_calls_go_on_when_the_stuck_one_has_ended():
     assert ended.wait(HANGS)
     bounded._patience = HANGS  # the machine may be busy now
     assert bounded() == "in time"
+
+
+def test_those_who_ask_meanwhile_share_the_next_call():
+    """However many ask at once: what is slow for one is not slower for fifty."""
+    is_running, goes_on = threading.Event(), threading.Event()
+    calls: list[int] = []
+
+    def call():
+        calls.append(1)
+        is_running.set()
+        goes_on.wait(HANGS)
+        return len(calls)
+
+    bounded = Bounded(call, HANGS, lambda _name: None)
+    answers: list[int] = []
+    asking = [threading.Thread(target=lambda: answers.append(bounded())) for _ in range(50)]
+    asking[0].start()
+    assert is_running.wait(HANGS)
+    for thread in asking[1:]:
+        thread.start()
+    threading.Timer(0.2, goes_on.set).start()
+    for thread in asking:
+        thread.join(HANGS)
+    assert len(answers) == 50
+    assert 2 <= len(calls) < 50
+    assert all(answer > 1 for answer in sorted(answers)[1:])  # begun after they had asked

@@ -31,6 +31,12 @@ Lookup = Callable[[Path], tuple[str, ...]]
 #: A condition nested more deeply than this is refused.
 MAX_DEPTH = 32
 
+#: Bytes that a regular expression of a user may take; it takes the longer to compile the more.
+PATTERN_BYTES = 512 * 1024
+
+#: Bytes of one that is made of what files hold.
+LARGE_PATTERN_BYTES = 8 * 1024 * 1024
+
 #: Numbers as DS and IS have them (PS3.5 6.2); ``nan`` and ``1_000`` are text.
 _NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d{1,3})?", re.ASCII)
 
@@ -156,20 +162,26 @@ def parse_element(text: str) -> Path:
         raise ValueError(str(error)) from None
 
 
-def compile_pattern(pattern: str) -> Any:
+def compile_pattern(pattern: str, most_bytes: int = PATTERN_BYTES) -> Any:
     """Compile a regular expression of RE2, whose time is linear whatever the pattern.
+
+    Parameters
+    ----------
+    most_bytes : int
+        Memory that it may take.
 
     Raises
     ------
     ValueError
-        If it is none.
+        If it is none, or takes more.
     """
     options = re2.Options()
     options.log_errors = False
+    options.max_mem = most_bytes
     try:
         return re2.compile(pattern, options)
     except re2.error:
-        raise ValueError("is not a regular expression of RE2") from None
+        raise ValueError("is not a regular expression of RE2, or too large a one") from None
 
 
 def occurs(pattern: Any, text: str) -> bool:

@@ -59,7 +59,7 @@ def in_directory(setting: str, directory: Path | None, problems: list[str]) -> I
     try:
         files = sorted(path for path in directory.iterdir() if _is_definition(path))
     except OSError as error:
-        problems.append(f"$.Curator.{setting}: cannot be read: {type(error).__name__}")
+        problems.append(f"$.Curator.{setting}: cannot be read: {error.strerror}")
         return
     for path in files:
         if not path.is_file():  # what is read could have no end, or keep the start waiting
@@ -68,7 +68,7 @@ def in_directory(setting: str, directory: Path | None, problems: list[str]) -> I
         try:
             value = from_text(path.read_text(encoding="utf-8"), path.suffix)
         except OSError as error:
-            problems.append(f"{path}: cannot be read: {type(error).__name__}")
+            problems.append(f"{path}: cannot be read: {error.strerror}")
         except UnicodeDecodeError:
             problems.append(f"{path}: is not UTF-8")
         except ValueError as error:

@@ -16,6 +16,11 @@ from pydantic.alias_generators import to_pascal
 #: one.
 MOST_PROBLEMS = 100
 
+#: Conditions (``curator.conditions``) beside others, in all of what is validated at once.
+MAX_CONDITIONS = 5000
+
+_COMBINING = ("All", "Any")
+
 
 class Model(BaseModel):
     """A frozen value read from JSON; types are not converted silently."""
@@ -60,6 +65,7 @@ def validate(model: type[M], value: object) -> M:
     InvalidModel
         With every problem, not the first one only; of more than `MOST_PROBLEMS`, with their number.
     """
+    _refuse_many_conditions(value)
     try:
         return model.model_validate_json(json.dumps(value), by_alias=True, by_name=False)
     except RecursionError:
@@ -71,6 +77,21 @@ def validate(model: type[M], value: object) -> M:
         if len(found) > len(told):
             problems.append(f"$: {len(found) - len(told)} more problems are not told")
         raise InvalidModel(list(dict.fromkeys(problems))) from None
+
+
+def _refuse_many_conditions(value: object) -> None:
+    """Count conditions before any of them is read: each may hold a pattern to be compiled."""
+    found, left = 0, [value]
+    while left:
+        one = left.pop()
+        if isinstance(one, dict):
+            lists = [part for name in _COMBINING if isinstance(part := one.get(name), list)]
+            found += sum(len(part) - 1 for part in lists if part)
+            left += one.values()
+        elif isinstance(one, list):
+            left += [member for member in one if isinstance(member, dict | list)]
+        if found > MAX_CONDITIONS:
+            raise InvalidModel([f"$: has more than {MAX_CONDITIONS} conditions"])
 
 
 def _explain(model: type[Model], problem: Any) -> str:

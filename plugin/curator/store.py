@@ -495,9 +495,8 @@ def _refusals() -> Iterator[None]:
     except StoreError:
         raise
     except (SQLAlchemyError, ImportError, OSError, ValueError) as error:
-        raise StoreError(
-            f"$.Curator.Database: cannot open the database: {type(error).__name__}"
-        ) from error
+        why = getattr(error, "strerror", None) or type(error).__name__
+        raise StoreError(f"$.Curator.Database: cannot open the database: {why}") from error
 
 
 def _schema_version(engine: Engine) -> int:

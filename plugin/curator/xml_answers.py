@@ -11,6 +11,9 @@ XML = "application/xml; charset=utf-8"
 _DECLARATION = '<?xml version="1.0" encoding="utf-8"?>\n'
 _INDENT = "  "
 
+#: What pugixml calls an element without a name.
+_NAMELESS = ":anonymous"
+
 #: Everything else is written as it is, by pugixml, which is what the core uses.
 _SPECIAL = re.compile(r"[&<>\x00-\x08\x0b-\x1f]")
 _NAMED = {"&": "&amp;", "<": "&lt;", ">": "&gt;"}
@@ -43,7 +46,7 @@ def _lines(name: str, value: Any, indent: str) -> Iterator[str]:
 def _children(value: Any) -> list[tuple[str, Any]]:
     match value:
         case dict():
-            return sorted(value.items())
+            return [(key or _NAMELESS, one) for key, one in sorted(value.items())]
         case list():
             return [("item", one) for one in value]
         case _:

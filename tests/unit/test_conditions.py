@@ -4,9 +4,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from curator.anonymize.profile import Profile
 from curator.conditions import MAX_DEPTH, Condition, compile_pattern, number
 from curator.dicom.tags import Path, parse_path
-from curator.models import InvalidModel, validate
+from curator.models import MAX_CONDITIONS, InvalidModel, validate
+from curator.reshape.request import SplitRequest
+from curator.route.rule import RuleSet
 
 INSTANCE = {
     "Modality": ("MR",),
@@ -237,3 +240,33 @@ def test_numbers_are_what_a_decimal_string_may_hold(text, expected):
 @given(st.floats(allow_nan=False, allow_infinity=False))
 def test_every_finite_number_is_read_back(value):
     assert number(str(value)) == value
+
+
+def many(number: int) -> object:
+    """Return a condition that combines a number of others, in lists of which none is long."""
+    leaf = {"Tag": "Modality", "Matches": "(?i)MR"}
+    return {"Any": [{"All": [leaf] * (number // 10)}] * 10}
+
+
+def test_conditions_are_counted_before_any_is_read(monkeypatch):
+    split = validate(SplitRequest, {"By": ["EchoTime"], "Where": many(MAX_CONDITIONS)})
+    assert split.where is not None
+    monkeypatch.setattr("curator.conditions.compile_pattern", None)  # none is compiled
+    half = many(MAX_CONDITIONS // 2 + 10)
+    for body, model in (
+        ({"By": ["EchoTime"], "Where": many(MAX_CONDITIONS + 10)}, SplitRequest),
+        ({"Rules": [{"If": half}, {"Complete": {"Series": [half]}}]}, RuleSet),
+        ({"Rules": [{"When": half}, {"When": half}]}, Profile),
+    ):
+        with pytest.raises(InvalidModel, match=f"has more than {MAX_CONDITIONS} conditions"):
+            validate(model, body)
+
+
+@pytest.mark.parametrize("pattern", [r"\pL{100}", "((([a-z]{10}){10}){10}){10}", r"(?i)\pL{1000}"])
+def test_pattern_that_takes_much_memory_is_refused(pattern):
+    assert "or too large a one" in refused({"Tag": "Modality", "Matches": pattern})
+
+
+def test_list_of_words_is_no_large_pattern():
+    words = "|".join(f"word number {index}" for index in range(200))
+    assert not holds({"Tag": "Modality", "Matches": f"(?i){words}"})

@@ -1,5 +1,6 @@
 """The README says everything that users can say to Curator."""
 
+import ast
 import json
 import re
 from collections.abc import Iterator
@@ -10,6 +11,7 @@ import pytest
 
 from curator import config
 from curator.anonymize.pixels.risk import RISKY_MODALITIES
+from curator.anonymize.profile import Profile
 from curator.anonymize.protected import RULED_BY_OPTION
 from curator.anonymize.shipped import shipped
 from curator.config import Settings
@@ -116,6 +118,70 @@ def test_every_rule_in_the_text_can_be_used():
             assert decide.test_failures(rules) == []
             kinds_seen.add("rule")
     assert kinds_seen == {"configuration", "receive", "rule"}
+
+
+PROFILES = [
+    *re.findall(r"```json\n(\{ \"Name\": [^`]*?\"Options\": .*?)```", README, re.DOTALL),
+    *(
+        json.dumps({"Name": "trial"} | json.loads(text))
+        for text in re.findall(r"<<'JSON'\n(\s*\{ \"Version\": .*?)JSON\n", README, re.DOTALL)
+    ),
+]
+
+
+def test_every_profile_in_the_text_can_be_used():
+    assert [validate(Profile, json.loads(text)).name for text in PROFILES] == ["trial-ct", "trial"]
+
+
+def test_a_merge_or_split_that_has_no_undo_is_said_where_it_is_described():
+    for heading in ("### Recipe: merge two visits", "## Merge", "## Split"):
+        section = re.split(r"\n##+ ", README.partition(f"\n{heading}\n")[2])[0]
+        assert "cannot be undone" in section.replace("**", ""), heading
+
+
+def texts(module: Path) -> Iterator[str]:
+    """Yield the texts in a module, with an ellipsis where a value comes in."""
+    for node in ast.walk(ast.parse(module.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.Constant) and isinstance(node.value, str):
+            yield node.value
+        elif isinstance(node, ast.JoinedStr):
+            parts = [one.value if isinstance(one, ast.Constant) else "…" for one in node.values]
+            yield "".join(map(str, parts))
+
+
+SAID = "\n".join(text for path in (REPOSITORY / "plugin").rglob("*.py") for text in texts(path))
+
+#: Errors of Python and Orthanc, and rows of the table that quote no error.
+NOT_OURS = (
+    "No module named",
+    "404 for",
+    "configuration section",
+    "already registered",
+    "an anonymization ignores",
+    "a delivery is",
+    "a run is",
+    "in `HealthDetails`",
+)
+
+#: Values that the table has in the place of an ellipsis, since readers look for them.
+FOR_EXAMPLE = "PatientID|modality|An instance that came in"
+
+ERRORS = [
+    text
+    for line in re.findall(r"^\| (.*?) \|", README.partition("\n## Errors")[2], re.MULTILINE)
+    if not any(one in line for one in NOT_OURS)
+    for text in re.findall(r"`([^`]+)`", line.partition(" (")[0])
+]
+
+
+def test_the_table_of_errors_is_read():
+    assert len(ERRORS) > 30
+
+
+@pytest.mark.parametrize("error", ERRORS)
+def test_every_error_in_the_text_is_what_the_plugin_says(error):
+    parts = [part.strip() for part in re.split(f"…|{FOR_EXAMPLE}", error)]
+    assert not [part for part in parts if part not in SAID]
 
 
 LUA = [

@@ -207,6 +207,11 @@ def test_a_database_that_cannot_be_opened_names_its_setting(bad):
         Store(bad)
 
 
+def test_a_directory_that_cannot_be_made_is_told():
+    with pytest.raises(StoreError, match="No such file or directory"):
+        Store("sqlite:////proc/not/possible/curator.db")
+
+
 def test_a_file_that_is_no_database_is_refused(tmp_path):
     path = tmp_path / "curator.db"
     path.write_bytes(b"no database " * 1000)

@@ -47,6 +47,10 @@ def test_numbers_have_single_precision():
     assert b"<root>inf</root>" in to_xml(b"1e300")
 
 
+def test_key_that_is_empty_has_the_name_that_the_core_gives_it():
+    assert b"\n  <:anonymous>1</:anonymous>\n" in to_xml(b'{"": 1}')
+
+
 def test_text_cannot_become_markup():
     content = to_xml(json.dumps("</root><evil a='1'>&amp;\x07\r").encode())
     assert b"<evil" not in content

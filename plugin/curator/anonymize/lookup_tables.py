@@ -29,7 +29,7 @@ def _read(name: str, path: Path, problems: list[str]) -> dict[str, str]:
                 elif number > 1 and row:
                     table[row[0].strip()] = row[1].strip()
     except OSError as error:
-        problems.append(f"{place}: cannot be read: {type(error).__name__}")
+        problems.append(f"{place}: cannot be read: {error.strerror}")
     except (UnicodeDecodeError, csv.Error):
         problems.append(f"{place}: is not CSV in UTF-8")
     if not table and not any(problem.startswith(f"{place}:") for problem in problems):

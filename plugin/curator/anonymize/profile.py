@@ -32,6 +32,9 @@ Name = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,6
 #: Farther than this no date is shifted: a century.
 MAX_SHIFT_DAYS = 36500
 
+#: More rules in a profile are refused.
+MAX_RULES = 5000
+
 
 class _Documented(Model):
     """A model whose schema has the docstrings of its fields."""
@@ -279,7 +282,7 @@ class Profile(_Documented):
     """How UIDs are mapped."""
     pixels: Pixels = Field(default_factory=Pixels)
     """How changed pixel data are written."""
-    rules: tuple[Rule, ...] = ()
+    rules: Annotated[tuple[Rule, ...], Field(max_length=MAX_RULES)] = ()
     """What is different from base and options; later rules win over earlier ones."""
     tables: dict[str, Table] = Field(default_factory=dict, repr=False)
     """Tables of the action Lookup, by name; the configuration names more, in CSV files."""

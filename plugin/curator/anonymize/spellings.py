@@ -30,7 +30,7 @@ from curator.anonymize.months import MONTHS
 from curator.anonymize.names import Names, names_of
 from curator.anonymize.subject import Subject
 from curator.anonymize.vocabulary import INSTITUTIONAL, VOCABULARY
-from curator.conditions import compile_pattern
+from curator.conditions import LARGE_PATTERN_BYTES, compile_pattern
 
 _SHORTEST_IDENTIFIER = 4
 _CERTAIN_DIGITS = 6
@@ -123,7 +123,7 @@ class Spellings:
     def _matcher(self) -> Any:
         """One group for each needle; None without any."""
         patterns = [f"({one.pattern})" for one in self.needles]
-        return compile_pattern("|".join(patterns)) if patterns else None
+        return compile_pattern("|".join(patterns), LARGE_PATTERN_BYTES) if patterns else None
 
     def found(self, text: str) -> Iterator[Found]:
         """Yield where an identifier stands in a text, in no order."""

@@ -17,6 +17,9 @@ from curator.reshape.options import (
     OperationRequest,
 )
 
+#: More criteria are refused; each looks at every instance.
+MAX_CRITERIA = 100
+
 Seconds = Annotated[float, Field(gt=0, allow_inf_nan=False)]
 Tolerance = Annotated[float, Field(ge=0, allow_inf_nan=False)]
 
@@ -127,7 +130,7 @@ class SplitRequest(OperationRequest):
 
     keepable = ("SeriesInstanceUID", "SOPInstanceUID")
 
-    by: Annotated[tuple[ByOrName, ...], Field(min_length=1)] | None = None
+    by: Annotated[tuple[ByOrName, ...], Field(min_length=1, max_length=MAX_CRITERIA)] | None = None
     into: Into | None = None
     where: Condition | None = None
     naming: dict[str, TemplateText] = Field(default_factory=dict)

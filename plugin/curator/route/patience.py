@@ -56,8 +56,11 @@ class Again:
 def passes(error: CuratorError) -> bool:
     """Tell whether what made a step fail may be over later.
 
-    Not so where both sides of a conflict stand in the files, nor where a profile refuses one.
+    Not so where both sides of a conflict stand in the files, nor where a profile refuses one. What
+    the core does not know any more was deleted while it was read: the next attempt finds the rest.
     """
+    if isinstance(error, CoreError) and error.unknown_resource:
+        return True
     if isinstance(error, Conflict):
         return not error.conflicts
     return error.error_code in _PASSING or error.status == UNAVAILABLE

@@ -23,6 +23,9 @@ from curator.route.window import WindowText
 #: A set with more rules is refused.
 MAX_RULES = 1000
 
+#: A rule that waits for more series is refused.
+MAX_SERIES = 100
+
 #: The name of a rule.
 RuleName = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]{0,63}$")]
 
@@ -70,7 +73,7 @@ class Complete(Model):
     """
 
     quiet: Annotated[float, Field(ge=0, le=_LONGEST_SECONDS, strict=False)] = 0.0
-    series: tuple[RuleCondition, ...] = ()
+    series: Annotated[tuple[RuleCondition, ...], Field(max_length=MAX_SERIES)] = ()
     counts: dict[Counted, Annotated[int, Field(ge=1)]] = Field(default_factory=dict)
     deadline: Seconds = 3600.0
     then: AtDeadline = AtDeadline.HOLD

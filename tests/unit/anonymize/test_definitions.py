@@ -96,12 +96,12 @@ def test_what_has_no_end_is_refused_unread(directory):
 
 def test_a_directory_that_is_not_there_is_refused(directory):
     assert read(directory=directory / "absent")[1] == [
-        "$.Curator.ProfilesDirectory: cannot be read: FileNotFoundError"
+        "$.Curator.ProfilesDirectory: cannot be read: No such file or directory"
     ]
     file = directory / "a.json"
     file.write_text("{}")
     assert read(directory=file)[1] == [
-        "$.Curator.ProfilesDirectory: cannot be read: NotADirectoryError"
+        "$.Curator.ProfilesDirectory: cannot be read: Not a directory"
     ]
 
 

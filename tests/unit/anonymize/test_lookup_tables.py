@@ -48,6 +48,6 @@ def test_every_wrong_row_is_told(tmp_path):
 
 def test_a_table_that_is_not_there_is_refused(tmp_path):
     _, (problem,) = load(tmp_path / "absent.csv")
-    assert problem == "$.Curator.LookupTables.sites: cannot be read: FileNotFoundError"
+    assert problem == "$.Curator.LookupTables.sites: cannot be read: No such file or directory"
     _, (problem,) = load(tmp_path)
     assert os.fspath(tmp_path) not in problem

@@ -109,7 +109,7 @@ def test_a_name_that_is_there_twice_is_refused_with_both_places(directory):
 
 def test_a_directory_that_is_not_there_is_refused(directory):
     assert read(directory=directory / "absent")[1] == [
-        "$.Curator.RulesDirectory: cannot be read: FileNotFoundError"
+        "$.Curator.RulesDirectory: cannot be read: No such file or directory"
     ]
 
 

@@ -23,7 +23,7 @@ RETRY = Retry(attempts=4, first=10.0, max_=60.0)
         (CoreError(ErrorCode.BAD_FILE_FORMAT, "broken"), False),
         (CoreError(ErrorCode.REVISION, "revision"), False),
         (Conflict("x", conflicts=[{"Element": "PatientSex"}]), False),
-        (CoreError(ErrorCode.UNKNOWN_RESOURCE, "gone"), False),
+        (CoreError(ErrorCode.UNKNOWN_RESOURCE, "deleted while it is read"), True),
         (BadRequest("x"), False),
         (CuratorError("x"), False),
     ],

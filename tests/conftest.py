@@ -1,8 +1,12 @@
-"""Settings of all tests: how many examples hypothesis tries, by ``HYPOTHESIS_PROFILE``."""
+"""Settings of all tests: hypothesis' examples, by ``HYPOTHESIS_PROFILE``, and their order."""
 
 import os
 
+import pytest
 from hypothesis import HealthCheck, settings
+
+# shows what differs where their assertions fail
+pytest.register_assert_rewrite("integration.pair", "integration.stored")
 
 settings.register_profile("default", deadline=None, print_blob=True)
 settings.register_profile("thorough", settings.get_profile("default"), max_examples=2000)
@@ -14,3 +18,20 @@ settings.register_profile(
     suppress_health_check=[HealthCheck.too_slow],
 )
 settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "default"))
+
+LONGEST = ("tests/style/", "tests/integration/test_interpreters.py", "tests/integration/")
+"""What begins first where several processes share the tests; the unit tests are the shortest."""
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Put long tests before short ones, so that no process has one left when the others end."""
+    if hasattr(config, "workerinput"):
+        items.sort(key=_place)
+
+
+def _place(item: pytest.Item) -> int:
+    return next(
+        (place for place, start in enumerate(LONGEST) if item.nodeid.startswith(start)),
+        len(LONGEST),
+    )

@@ -8,6 +8,7 @@ import pytest
 
 from curator.anonymize.errors import Refused
 from curator.anonymize.pixels.detect import Tesseract, installed_detector
+from sampling import STRIDE
 from unit.anonymize.pixels.images import array, cleaned, cleaner, image
 from unit.anonymize.pixels.lettering import burned
 
@@ -64,7 +65,7 @@ def covered(boxes: list, mask: np.ndarray) -> tuple[float, float]:
         ("tissue", (0.4, 0.5), 4, 100),
         ("speckle", (0, 0), 2, 120),
         ("speckle", (1, 0), 3, 200),
-    ],
+    ][::STRIDE],
 )
 def test_text_is_found_and_not_everything_painted(tesseract, kind, place, size, contrast):
     frame, mask = burned(background(kind), TEXT, place, size, contrast)

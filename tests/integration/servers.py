@@ -30,6 +30,10 @@ QUIET: dict[str, Any] = {
 """What every server of the tests has, on top of the ``orthanc.json`` of the repository."""
 
 
+IDLE_SECONDS = 0.5
+"""After which a connection is not used again: Orthanc hangs up after 1 (``KeepAliveTimeout``)."""
+
+
 class Http:
     """A session that takes paths (``/studies``) instead of addresses."""
 
@@ -37,11 +41,17 @@ class Http:
         self.url = url.rstrip("/")
         self.session = requests.Session()
         self.session.trust_env = False  # no proxy between us and this machine
+        self._used = 0.0
 
     def request(self, method: str, path: str, **options: Any) -> requests.Response:
         """Send any request; errors of HTTP are answers, not exceptions."""
         options.setdefault("timeout", 120)
-        return self.session.request(method, self.url + path, **options)
+        if time.monotonic() - self._used > IDLE_SECONDS:
+            self.session.close()
+        try:
+            return self.session.request(method, self.url + path, **options)
+        finally:
+            self._used = time.monotonic()
 
     def get(self, path: str, **options: Any) -> requests.Response:
         """GET; query arguments as ``params``."""

@@ -15,11 +15,15 @@ T = TypeVar("T")
 
 
 def wait_until(what: str, read: Callable[[], T], holds: Callable[[T], bool]) -> T:
-    """Return what `read` gives as soon as `holds` says it is there."""
-    deadline = time.monotonic() + PATIENCE
+    """Return what `read` gives as soon as `holds` says it is there.
+
+    The longer it takes, the less often it is asked for: who asks takes time from who works.
+    """
+    begun = time.monotonic()
     while not holds(value := read()):
-        assert time.monotonic() < deadline, f"{what}: still {value!r} after {PATIENCE:g} s"
-        time.sleep(0.005)
+        waited = time.monotonic() - begun
+        assert waited < PATIENCE, f"{what}: still {value!r} after {PATIENCE:g} s"
+        time.sleep(min(max(0.005, waited / 20), 0.05))
     return value
 
 

@@ -8,7 +8,7 @@ from hypothesis import HealthCheck, settings
 # shows what differs where their assertions fail
 pytest.register_assert_rewrite("integration.pair", "integration.stored")
 
-settings.register_profile("default", deadline=None, print_blob=True)
+settings.register_profile("default", deadline=None, print_blob=True, max_examples=60)
 settings.register_profile("thorough", settings.get_profile("default"), max_examples=2000)
 settings.register_profile(
     "few",  # inside the interpreters of Orthanc, where the checkout is read-only

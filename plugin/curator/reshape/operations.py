@@ -286,6 +286,8 @@ class FollowUp(Forward):
         concerned = [resource, *standing]
         holdings, resources = self._read(patients, concerned, follow.WANTED, files)
         plan = follow.make_plan(holdings, resource, earlier, datetime.now(UTC))
+        if not self._is_followed(resource, request):
+            return plan.model_copy(update={"groups": (), "dropped": ()}), resources
         return with_references(plan, holdings, References.REPAIR, earlier.uids()), resources
 
     def course(self, plan: Plan) -> tuple[Rewriter, Carrier]:
@@ -300,6 +302,11 @@ class FollowUp(Forward):
 
     def ended(self, operation_id: str, plan: Plan) -> None:
         """Leave alone what is remembered: more may arrive, and what came may have to go on."""
+
+    def _is_followed(self, resource: str, request: FollowRequest) -> bool:
+        """Tell whether it is late still: an undo may have put it back while this one waited."""
+        followed = self._journal.followed().get(resource)
+        return followed is not None and followed.operation == request.operation
 
     def _earlier(self, request: FollowRequest) -> Plan:
         kept = self._journal.plan(request.operation)

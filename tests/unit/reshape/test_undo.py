@@ -172,6 +172,18 @@ def test_what_was_undone_is_not_followed_any_more(store):
     assert server.journal.followed() == {}
 
 
+def test_what_an_undo_puts_back_stays_though_it_was_seen_to_arrive(store):
+    """The follower sees it come, and is not let to it before the undo is done."""
+    server = served(MERGE, store)
+    orthanc = server.orthanc
+    before = orthanc.state()
+    MERGE.run(server)
+    server.undo("op")
+    arrived = series_id("b", "CT")
+    server.run("CuratorFollow", arrived, Operation="op", Level="Series", OperationId="late")
+    assert orthanc.state() == before
+
+
 def test_the_journal_says_what_was_undone_and_what_by(store):
     server = served(MERGE, store)
     MERGE.run(server)

@@ -25,7 +25,9 @@ ALIKE_ANYWHERE = ("fuzz", "test_layers.py", "test_readme.py", "test_openapi.py")
 """Unit tests that no interpreter can change: of texts, of imports, of more of the same cases."""
 
 
-def run_inside(release: str, work: Path, script: str) -> subprocess.CompletedProcess[str]:
+def run_inside(
+    release: str, work: Path, script: str, **settings: str
+) -> subprocess.CompletedProcess[str]:
     """Run a shell script where Orthanc would run, with the checkout read-only."""
     root = rootfs.root_directory(SUITES[release])
     unit = host.REPOSITORY / "tests" / "requirements-unit.txt"
@@ -39,7 +41,7 @@ def run_inside(release: str, work: Path, script: str) -> subprocess.CompletedPro
     ]
     return subprocess.run(
         rootfs.command(root, mounts, ["/bin/sh", "-c", f"cd {rootfs.CHECKOUT} && {script}"]),
-        env=rootfs.environment(INSIDE),
+        env=rootfs.environment({**INSIDE, **settings}),
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         text=True,
@@ -48,10 +50,12 @@ def run_inside(release: str, work: Path, script: str) -> subprocess.CompletedPro
 
 
 def test_unit_tests(release, tmp_path):
+    """Every other one here, the rest in the other interpreter; the host runs them all."""
     pytest_inside = "exec python3 -m pytest -c .pytest.ini -p no:cacheprovider -q tests/unit"
     for name in ALIKE_ANYWHERE:
         pytest_inside += f" --ignore=tests/unit/{name}"
-    ended = run_inside(release, tmp_path, pytest_inside)
+    part = f"{list(SUITES).index(release)}/{len(SUITES)}"
+    ended = run_inside(release, tmp_path, pytest_inside, CURATOR_TEST_PART=part)
     assert ended.returncode == 0, f"the unit tests fail inside {release}:\n{ended.stdout[-20000:]}"
 
 

@@ -135,7 +135,8 @@ def pytest_runtest_makereport(
     if report.when == "call" and report.failed:
         for server, start in item.stash.get(_SERVERS, []):
             lines = server.log[start:].splitlines()[-100:]
-            report.sections.append((f"log of {server.url}", "\n".join(lines)))
+            state = "runs" if server.is_alive() else "has ended"
+            report.sections.append((f"log of {server.url}, which {state}", "\n".join(lines)))
     return report
 
 

@@ -4,8 +4,10 @@
 ...     scp.statuses[sop_instance_uid] = 0xA700
 """
 
+import socket
 import threading
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any, Self
 
@@ -151,7 +153,7 @@ class Scp:
             self._server.shutdown()
             self._server = None
         for association in self._ae.active_associations:
-            association.abort()
+            _cut_off(association)
 
     def __enter__(self) -> Self:
         return self.start()
@@ -235,3 +237,11 @@ class Scp:
                 STORAGE_COMMITMENT_INSTANCE,
             )
             association.release()
+
+
+def _cut_off(association: Any) -> None:
+    """Close a connection in whatever state it is; an abort needs one that is established."""
+    connection = association.dul.socket and association.dul.socket.socket
+    if connection is not None:
+        with suppress(OSError):  # closed meanwhile
+            connection.shutdown(socket.SHUT_RDWR)

@@ -24,14 +24,11 @@ STOP_SECONDS = 60
 
 QUIET: dict[str, Any] = {
     "DicomServerEnabled": False,  # Orthanc binds it to every address; who needs it turns it on
+    "KeepAliveTimeout": 60,  # after 1 s it may hang up on a busy client in the middle of a request
     "StableAge": 2,
     "DicomWeb": {"EnableMetadataCache": False},  # what it attaches to stable series has its time
 }
 """What every server of the tests has, on top of the ``orthanc.json`` of the repository."""
-
-
-IDLE_SECONDS = 0.5
-"""After which a connection is not used again: Orthanc hangs up after 1 (``KeepAliveTimeout``)."""
 
 
 class Http:
@@ -41,17 +38,11 @@ class Http:
         self.url = url.rstrip("/")
         self.session = requests.Session()
         self.session.trust_env = False  # no proxy between us and this machine
-        self._used = 0.0
 
     def request(self, method: str, path: str, **options: Any) -> requests.Response:
         """Send any request; errors of HTTP are answers, not exceptions."""
         options.setdefault("timeout", 120)
-        if time.monotonic() - self._used > IDLE_SECONDS:
-            self.session.close()
-        try:
-            return self.session.request(method, self.url + path, **options)
-        finally:
-            self._used = time.monotonic()
+        return self.session.request(method, self.url + path, **options)
 
     def get(self, path: str, **options: Any) -> requests.Response:
         """GET; query arguments as ``params``."""

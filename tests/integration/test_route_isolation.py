@@ -48,6 +48,7 @@ def test_dead_and_stalling_destinations_hold_up_nobody_else(
     to = [f"modality:{name}" for name in places]
     router = new_server(
         DicomModalities=places,
+        DicomScuTimeout=0,  # never: who is not answered sends again
         Curator={"Rules": [rule("everywhere", "StoredInstance", to)]},
     )
     upload_studies(router, range(STUDIES))

@@ -104,7 +104,7 @@ class Follower:
         try:
             done = self._follow(orthanc_id)
         except CuratorError as error:
-            logger.warning("What arrived late in %s waits: %s", orthanc_id, error.details)
+            logger.warning("What arrived late in %s waits: %s", orthanc_id, error)
             done = False
         except Exception as error:  # noqa: BLE001  the thread must outlive its database
             logger.error("What arrived late in %s waits: %s", orthanc_id, trace(error))

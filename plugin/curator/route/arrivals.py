@@ -5,7 +5,7 @@ from collections.abc import Callable, Collection, Iterable, Sequence
 from dataclasses import replace
 
 from curator.dicom.tags import Path
-from curator.errors import NotFound
+from curator.errors import CuratorError, NotFound
 from curator.gateway import Gateway, Resource
 from curator.level import Level
 from curator.route.batches import decided_by_series
@@ -154,5 +154,15 @@ def _no_values(path: Path) -> tuple[str, ...]:
 
 
 def _seen(facts: Facts) -> Seen:
-    updated = facts.metadata.get("LastUpdate", "")
-    return Seen(facts.resource, facts.level, updated, facts.counts.get("Instances", 0))
+    """Return what was seen of a resource.
+
+    Raises
+    ------
+    CuratorError
+        If it cannot be counted now; it may have been deleted since it was found.
+    """
+    try:
+        instances = facts.counts.get("Instances", 0)
+    except Undecidable as error:
+        raise CuratorError(str(error)) from None
+    return Seen(facts.resource, facts.level, facts.metadata.get("LastUpdate", ""), instances)

@@ -298,9 +298,9 @@ class Courier:
         try:
             destination = self._around.find(self._name)
         except NotFound as error:
-            return Outcome(failure=Failure(FailureKind.PERMANENT, error.details))
+            return Outcome(failure=Failure(FailureKind.PERMANENT, str(error)))
         except CuratorError as error:
-            return Outcome(failure=Failure(FailureKind.TRANSIENT, error.details))
+            return Outcome(failure=Failure(FailureKind.TRANSIENT, str(error)))
         with self._lock:
             if self._bucket is not None:
                 self._bucket = self._bucket.take(len(attempt.instances) or 1, self._clock())

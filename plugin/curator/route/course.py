@@ -233,7 +233,7 @@ class Course:
 
     def _fail(self, error: CuratorError) -> None:
         if isinstance(error, Gone):
-            self._end(RunState.CANCELED, error.details)
+            self._end(RunState.CANCELED, str(error))
             return
         run, now = self._run, self._clock()
         waited = now - (run.begun if run.begun is not None else run.changed)

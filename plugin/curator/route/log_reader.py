@@ -250,8 +250,8 @@ class LogReader:
             self._attempts += 1
             if self._attempts < ATTEMPTS:
                 raise
-            logger.error("%s %s cannot be read: %s", event.level, event.resource, error.details)
-            return self._arrivals.unreadable(event, f"it could not be read: {error.details}")
+            logger.error("%s %s cannot be read: %s", event.level, event.resource, error)
+            return self._arrivals.unreadable(event, f"it could not be read: {error}")
 
     def _keep(self, plan: Plan, cursor: Cursor) -> None:
         def move(connection: Connection) -> None:

@@ -341,7 +341,7 @@ def _undecidable(what: Path | str) -> Iterator[None]:
     try:
         yield
     except CuratorError as error:
-        raise Undecidable(f"{what} cannot be read: {error.details}") from None
+        raise Undecidable(f"{what} cannot be read: {error}") from None
     except DicomError as error:
         raise Undecidable(f"{what} cannot be read: {type(error).__name__}") from None
 

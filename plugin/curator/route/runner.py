@@ -323,7 +323,7 @@ class Runner:
                 try:
                     self._tools.products.remove(run)
                 except CuratorError as error:
-                    logger.warning("Copies of run %s stay for now: %s", run_id, error.details)
+                    logger.warning("Copies of run %s stay for now: %s", run_id, error)
                     continue
             with self._lock:
                 self._stranded.discard(run_id)

@@ -253,6 +253,6 @@ def _safely(look: Callable[[], T]) -> T | None:
 
 def _tell(error: Exception) -> None:
     if isinstance(error, CuratorError):
-        logger.warning("Events wait: %s", error.details or type(error).__name__)
+        logger.warning("Events wait: %s", str(error) or type(error).__name__)
     elif not isinstance(error, Overtaken):
         logger.error("Events wait: %s", trace(error))

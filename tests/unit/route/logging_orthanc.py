@@ -57,8 +57,10 @@ class LoggingOrthanc(MemoryOrthanc):
 
     Attributes
     ----------
-    deaf : bool
-        Whether it refuses to read resources.
+    deaf, deaf_to : set of str, str
+        Resources that it refuses to read, and by which route.
+    going : set of str
+        Resources that are deleted as soon as they were read.
     selects : bool
         Whether its database selects changes by type (``ExtendedChanges``).
     cap : int
@@ -72,6 +74,8 @@ class LoggingOrthanc(MemoryOrthanc):
         self.number = 0
         self.unstable: dict[str, float] = {}
         self.deaf: set[str] = set()
+        self.deaf_to = "/tools/bulk-content"
+        self.going: set[str] = set()
         self.selects = True
         self.cap = 1000
         self.source = {"RemoteAET": "CT1", "Origin": "DicomProtocol", "RemoteIP": "10.1.2.3"}
@@ -140,9 +144,12 @@ class LoggingOrthanc(MemoryOrthanc):
         if path == "/changes":
             self.calls.append((method, uri, body))
             return json.dumps(self._changes(parse_qs(query, True))).encode()
-        if path == "/tools/bulk-content" and self.deaf & set(json.loads(body)["Resources"]):
+        if path == self.deaf_to and self.deaf & self._asked(path, body):
             raise FakeOrthancError(36, "The database is currently not available")
         answer = super()._answer(method, uri, body)
+        if path == "/tools/bulk-content":
+            for one in self.going & self._asked(path, body):
+                self.remove(*self.below(one))
         if path == "/tools/find":
             return json.dumps(self._selected(json.loads(body))).encode()
         if path == "/system":
@@ -150,6 +157,11 @@ class LoggingOrthanc(MemoryOrthanc):
                 {**json.loads(answer), "Capabilities": {"HasExtendedChanges": self.selects}}
             ).encode()
         return answer
+
+    def _asked(self, path: str, body: bytes) -> set[str]:
+        """Return the resources that a request reads."""
+        listed = path == "/tools/bulk-content"
+        return set(json.loads(body)["Resources"]) if listed else {path.split("/")[2]}
 
     def _changes(self, query: dict[str, list[str]]) -> dict[str, Any]:
         entries = self.log_entries

@@ -4,6 +4,7 @@ from typing import Any
 
 import pytest
 
+from curator.errors import CuratorError
 from curator.level import Level
 from curator.route.kinds import RunState
 from curator.route.log_reader import Overtaken
@@ -332,15 +333,32 @@ def _refuse(_instance: str) -> bytes:
     raise FakeOrthancError(14, "Cannot read a file")
 
 
-def test_an_event_that_can_not_be_read_holds_up_the_others_for_some_attempts_only(orthanc, start):
+def test_a_study_that_is_deleted_while_it_is_asked_about_holds_up_nobody(orthanc, start):
+    """A rule without conditions reads its counts only after it was found."""
+    watched = start(STABLE_STUDY)
+    send(orthanc)
+    send(orthanc, OTHER)
+    ripen(orthanc)
+    gone, *others = orthanc.of(Level.STUDY)
+    orthanc.going = {gone}
+    with pytest.raises(CuratorError):
+        watched.catch_up()
+    watched.catch_up()
+    assert watched.fired() == [("study", one) for one in others]
+
+
+@pytest.mark.parametrize("deaf_to", ["/tools/bulk-content", "/studies/{}/statistics"])
+def test_an_event_that_can_not_be_read_holds_up_the_others_for_some_attempts_only(
+    orthanc, start, deaf_to
+):
     watched = start(STABLE_STUDY)
     send(orthanc)
     send(orthanc, OTHER)
     ripen(orthanc)
     sick = next(iter(orthanc.of(Level.STUDY)))
-    orthanc.deaf = {sick}
+    orthanc.deaf, orthanc.deaf_to = {sick}, deaf_to.format(sick)
     for _ in range(2):
-        with pytest.raises(Exception, match="not available"):
+        with pytest.raises(CuratorError, match="is currently not available"):
             watched.catch_up()
         assert watched.fired() == []
     watched.catch_up()

@@ -74,7 +74,6 @@ class Client:
         self._model: Model = Counter()
         self._studies: list[Held] = []
         self._images: dict[str, Image] = {}
-        self._labeled: set[str] = set()
         actions: list[Callable[[], bool]] = [
             self._reshape,
             self._reshape,
@@ -451,25 +450,18 @@ class Client:
             self._gone(f"/studies/{study}")
 
     def _research(self) -> bool:
-        """Label a study, by which a rule sends an anonymized copy of it.
-
-        It counts again only after Curator has seen it without the label, so each gets it once.
-        """
-        fresh = [one for one in self._studies if one.orthanc_id not in self._labeled]
-        if not fresh:
-            return False
-        study = self._chance.choice(fresh)
-        self._labeled.add(study.orthanc_id)
+        """Let a rule send an anonymized copy of a study, and label it."""
+        study = self._some()
         before = self._runs_of(study)
-        label = f"/studies/{study.orthanc_id}/labels"
-        assert self._request("PUT", f"{label}/research", data=b"").ok
+        body = {"Resources": [study.orthanc_id]}
+        assert self._request("POST", "/curator/rules/research/run", json=body).ok
         runs = wait_until(
             f"research of {study.orthanc_id}",
             lambda: [run for one, run in self._runs_of(study).items() if one not in before],
             lambda found: bool(found) and all(one["State"] not in UNDER_WAY for one in found),
         )
         assert {one["State"] for one in runs} == {"Done"}, runs
-        assert self._json(label) == []
+        assert self._json(f"/studies/{study.orthanc_id}/labels") == ["in-research"]
         return True
 
     def _runs_of(self, study: Held) -> dict[str, dict[str, Any]]:

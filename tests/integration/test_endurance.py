@@ -96,13 +96,12 @@ RULES = [
     rule("tell", "StoredInstance", "webhook:viewer", If={"Tag": "Modality", "Equals": "MR"}),
     rule(
         "research",
-        "Label",
+        "Manual",
         "folder:research",
-        Label="research",
         Then=[
             {"Anonymize": {"Profile": "endurance"}},
             {"Send": "folder:research"},
-            {"Label": {"Remove": ["research"]}},
+            {"Label": {"Add": ["in-research"]}},
         ],
     ),
 ]

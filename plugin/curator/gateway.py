@@ -400,9 +400,18 @@ class Gateway:
             body = json.dumps({"Resources": list(instance_orthanc_ids)})
             self.post("/tools/bulk-delete", body.encode())
 
-    def file_uuid(self, instance_orthanc_id: str) -> str:
-        """Return the storage identifier of the DICOM file, which changes when it is overwritten."""
-        return str(self.get_json(uri(Level.INSTANCE, instance_orthanc_id))["FileUuid"])
+    def file_uuid(self, instance_orthanc_id: str) -> str | None:
+        """Return the storage identifier of the DICOM file, which changes when it is overwritten.
+
+        None where the instance is not stored.
+        """
+        path = f"{uri(Level.INSTANCE, instance_orthanc_id)}/attachments/dicom/info"
+        try:
+            return str(self.get_json(path)["Uuid"])
+        except CoreError as error:
+            if not error.unknown_resource:
+                raise
+            return None
 
     def reconstruct(self, level: Level, orthanc_id: str) -> None:
         """Let the core read the main DICOM tags of one resource from its files again."""

@@ -197,6 +197,7 @@ SHELL = (
     "curator.openapi",
     "curator.openapi_rest",
     "curator.operations_rest",
+    "curator.removing",
     "curator.reshape.apply",
     "curator.reshape.carry",
     "curator.reshape.files",

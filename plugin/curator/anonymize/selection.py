@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable, Sequence
 
-from curator.errors import NotFound
+from curator.errors import Conflict, NotFound
 from curator.gateway import Content, Gateway, Resource
 from curator.level import Level
 from curator.models import Model
@@ -103,7 +103,7 @@ class Selector:
         for one in resources:
             if one.level == Level.INSTANCE:
                 found[one.orthanc_id] = one
-                files[one.orthanc_id] = self._gateway.file_uuid(one.orthanc_id)
+                files[one.orthanc_id] = self._file_of(one)
                 continue
             level, orthanc_id = one.level, one.orthanc_id
             for below in self._gateway.descendants(Level.INSTANCE, level, orthanc_id, content):
@@ -121,6 +121,12 @@ class Selector:
             )
             for one in found.values()
         ]
+
+    def _file_of(self, instance: Resource) -> str:
+        uuid = self._gateway.file_uuid(instance.orthanc_id)
+        if uuid is None:
+            raise Conflict(f"Instance {instance.orthanc_id} was deleted meanwhile")
+        return uuid
 
     def _parents(self, orthanc_ids: set[str]) -> dict[str, str]:
         """Return the parents of series or studies by their identifiers.

@@ -33,13 +33,11 @@ from curator.gateway import Content, Gateway
 from curator.jobs import Job, Phase
 from curator.level import Level
 from curator.models import Model, validate
+from curator.removing import BATCH, delete_unchanged
 from curator.storing import NotStored
 
 #: Metadata of the core that says what a resource was made from.
 ANONYMIZED_FROM = "AnonymizedFrom"
-
-#: Instances that are deleted in one call.
-BATCH = 8
 
 #: Results for each thread that are made ahead, so that none has to wait for another.
 AHEAD = 2
@@ -418,15 +416,12 @@ class AnonymizeTask:
 
     def _delete(self, job: Job, going: list[Source]) -> None:
         """Delete sources, but for those that others have overwritten meanwhile."""
-        there = [(source, uuid) for source, uuid in self._now(going) if uuid is not None]
-        same = [source.instance for source, uuid in there if uuid == source.file_uuid]
-        chunks = [same[start : start + BATCH] for start in range(0, len(same), BATCH)]
-        for _ in self._access.in_parallel(self._gateway.delete_instances, chunks, job):
-            pass
-        if len(there) > len(same):
+        files = [(one.instance, one.file_uuid) for one in going]
+        overwritten = delete_unchanged(self._access, files, job)
+        if overwritten:
             warning = "Sources were overwritten meanwhile and are kept"
             warnings = job.content["Report"]["Warnings"]
-            warnings.append({"Text": warning, "InstancesCount": len(there) - len(same)})
+            warnings.append({"Text": warning, "InstancesCount": overwritten})
 
     def _audit(self, job: Job, plan: Plan) -> None:
         details = {

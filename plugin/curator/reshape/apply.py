@@ -25,6 +25,7 @@ from curator.jobs import Job, Phase
 from curator.journal import Action, Change, Journal, State
 from curator.level import Level
 from curator.models import validate
+from curator.removing import delete_unchanged
 from curator.reshape import numbering
 from curator.reshape.carry import (
     EXPECTED_INSTANCES,
@@ -41,12 +42,6 @@ from curator.reshape.plan import Dropped, Edits, Kind, Plan, PlannedInstance, Pl
 from curator.reshape.refresh import refresh
 from curator.reshape.rewriting import Rewriter
 from curator.storing import NotStored, check_stored, store
-
-#: Sources that are deleted in one call.
-BATCH = 8
-
-#: Sources that are deleted before it is looked again whether others have overwritten some.
-LOOK = 256
 
 #: What instances say of their parents, by keyword.
 _PARENTS = frozenset(tag_text(tag) for tag in STUDY_LEVEL | SERIES_LEVEL).union(
@@ -349,16 +344,7 @@ class Applier:
 
     def _delete_sources(self, run: Run) -> None:
         """Delete the sources, of which some may be overwritten or deleted by others meanwhile."""
-        going = list(_going(run.plan))
-        overwritten = 0
-        for start in range(0, len(going), LOOK):
-            sources = self._sources(run.plan, [Content.ATTACHMENTS])
-            there = [(one, uuid) for one, uuid in going[start : start + LOOK] if one in sources]
-            same = [one for one, uuid in there if sources[one].file_uuid == uuid]
-            overwritten += len(there) - len(same)
-            chunks = [same[first : first + BATCH] for first in range(0, len(same), BATCH)]
-            for _ in self._access.in_parallel(self._gateway.delete_instances, chunks, run.job):
-                pass
+        overwritten = delete_unchanged(self._access, list(_going(run.plan)), run.job)
         if overwritten:
             _warn(run.job, f"{overwritten} sources were overwritten meanwhile and are kept")
 

@@ -149,5 +149,6 @@ class Overwriter:
 
     def _release(self, instances: Sequence[str]) -> None:
         uuids = {one: self._gateway.file_uuid(one) for one in instances}
-        self._journal.set_files(self._operation_id, uuids)
+        there = {one: uuid for one, uuid in uuids.items() if uuid is not None}
+        self._journal.set_files(self._operation_id, there)
         self._journal.unspool(self._operation_id, instances)

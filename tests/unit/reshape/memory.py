@@ -96,6 +96,13 @@ class Steps:
             raise Crash
 
 
+class QuietJob:
+    """A job that is never interrupted, and whose progress nobody looks at."""
+
+    def checkpoint(self) -> None:
+        """Go on."""
+
+
 @dataclass
 class Node:
     """A resource with what hangs on it."""
@@ -264,6 +271,9 @@ class MemoryOrthanc(FakeSdk):
     def _size(self, _body: bytes, collection: str, orthanc_id: str) -> bytes:
         return str(len(self._node(collection, orthanc_id).attachments[DICOM])).encode()
 
+    def _info(self, _body: bytes, collection: str, orthanc_id: str) -> bytes:
+        return _json({"Uuid": self._node(collection, orthanc_id).uuids[DICOM]})
+
     def _resource(self, _body: bytes, collection: str, orthanc_id: str) -> bytes:
         self._node(collection, orthanc_id)
         return _json(self._described(orthanc_id))
@@ -394,8 +404,6 @@ class MemoryOrthanc(FakeSdk):
         }
         if node.parent:
             described[f"Parent{self.nodes[node.parent].level}"] = node.parent
-        if node.level == Level.INSTANCE:
-            described["FileUuid"] = node.uuids[DICOM]
         return described
 
     def _line(self, orthanc_id: str) -> Iterator[str]:
@@ -434,6 +442,7 @@ _ROUTES: dict[str, dict[str, Callable[..., bytes]]] = {
         f"{_RESOURCE}/statistics": MemoryOrthanc._statistics,
         rf"{_RESOURCE}/attachments/(\d+)/data": MemoryOrthanc._attachment,
         rf"{_RESOURCE}/attachments/dicom/size": MemoryOrthanc._size,
+        rf"{_RESOURCE}/attachments/dicom/info": MemoryOrthanc._info,
     },
     "POST": {
         "/instances": MemoryOrthanc._store,

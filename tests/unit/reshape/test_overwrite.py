@@ -14,16 +14,16 @@ from curator.reshape.carry import Belongings, belongings_of
 from curator.reshape.overwrite import BATCH, Overwriter
 from curator.storing import NotStored
 from factory import ct_series, make_instance
-from unit.reshape.memory import ATTACHMENT, Crash, MemoryOrthanc, SteppedStore, Steps
+from unit.reshape.memory import (
+    ATTACHMENT,
+    Crash,
+    MemoryOrthanc,
+    QuietJob,
+    SteppedStore,
+    Steps,
+)
 
 NAME, OTHER = "DOE^JANE", "ROE^JOHN"
-
-
-class QuietJob:
-    """A job that is never interrupted, and whose progress nobody looks at."""
-
-    def checkpoint(self) -> None:
-        """Go on."""
 
 
 @pytest.fixture

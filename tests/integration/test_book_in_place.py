@@ -22,6 +22,8 @@ SETTINGS: dict[str, Any] = {
         "7001,0010": ["LO", "PrivateCreatorForMy", 1, 1, "MyPrivateCreator"],
         "7001,1001": ["CS", "MyPrivateTag", 1, 1, "MyPrivateCreator"],
         "4001,1002": ["LO", "TheirPrivateTag", 1, 1, "TheirPrivateCreator"],
+        "0405,0010": ["LO", "PrivateCreatorForMyCompany", 1, 1, "My Company"],
+        "0405,1001": ["ST", "MyPrivateXMLTag", 1, 1, "My Company"],
     },
     "DefaultPrivateCreator": "TheirPrivateCreator",
     "OverwriteInstances": True,
@@ -100,6 +102,26 @@ def test_private_element_that_nobody_knows_is_answered_the_same(book, verb):
         book.ask("POST", f"/instances/{{instance}}/{verb}", json=body)
         book.ask("POST", f"/series/{{series}}/{verb}", json=body)
     book.compare_stored(leave_out=SENDER)
+
+
+CREATED = {
+    "by name": ("PrivateCreatorForMyCompany", "MyPrivateXMLTag"),
+    "by number": ("0405-0010", "0405-1001"),
+}
+
+
+@pytest.mark.parametrize("names", CREATED.values(), ids=CREATED)
+def test_private_tags_of_the_dictionary_are_created(book, names):
+    creator, text = names
+    value = "<xml><test>Testing</test></xml>"
+    tags = {"PatientID": "7", creator: "My Company", text: value}
+    body = {"PrivateCreator": "My Company", "Tags": tags}
+    book.succeed("POST", "/tools/create-dicom", json=body, keep={"made": "ID"})
+    for path in ("content/0405-1001", "content/0405-0010"):
+        book.succeed("GET", f"/instances/{{made}}/{path}")
+    given = book.curator.server.http.get(book.curator.fill("/instances/{made}/file")).content
+    element = dcmread(io.BytesIO(given))[0x0405, 0x1001]
+    assert (element.VR, element.value) == ("ST", value)
 
 
 def test_altered_instance_overwrites_the_first(book):

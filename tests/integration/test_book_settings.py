@@ -1,16 +1,14 @@
 """What the Book documents of the REST API behind settings that are off in ``orthanc.json``.
 
-Names of metadata and attachments with their types, private tags of a dictionary, revisions that are
-checked, HTTP compression, export to the file system, and the log of exported resources. Two servers
-of one configuration, one without and one with Curator, are started once per release.
+Names of metadata and attachments with their types, revisions that are checked, HTTP compression,
+and export to the file system. Two servers of one configuration, one without and one with Curator,
+are started once per release.
 """
 
-import io
 from collections.abc import Iterator
 from typing import Any
 
 import pytest
-from pydicom import dcmread
 
 from factory import ct_series
 from integration.anonymizing import check_log
@@ -23,10 +21,6 @@ SETTINGS: dict[str, Any] = {
         "samplePdf": [1024, "application/pdf"],
         "sampleJson": [1025, "application/json"],
         "sampleRaw": 1026,
-    },
-    "Dictionary": {
-        "0405,0010": ["LO", "PrivateCreatorForMyCompany", 1, 1, "My Company"],
-        "0405,1001": ["ST", "MyPrivateXMLTag", 1, 1, "My Company"],
     },
     "CheckRevisions": True,
     "HttpCompressionEnabled": True,
@@ -109,21 +103,6 @@ def test_revisions_are_checked_the_same(book, part):
     assert newer != revision
     assert book.ask("DELETE", path, headers={"If-Match": revision})[0].status_code == 409
     book.succeed("DELETE", path, headers={"If-Match": newer})
-
-
-def test_private_tags_of_the_dictionary_are_created(book):
-    """By their numbers: by the names that the Book uses, neither release knows them."""
-    text = "<xml><test>Testing</test></xml>"
-    body: dict[str, Any] = {"PrivateCreator": "My Company"}
-    named = {"PatientID": "7", "PrivateCreatorForMyCompany": "My Company", "MyPrivateXMLTag": text}
-    book.ask("POST", "/tools/create-dicom", json={**body, "Tags": named})
-    numbered = {"PatientID": "7", "0405-0010": "My Company", "0405-1001": text}
-    tagged = {**body, "Tags": numbered}
-    book.succeed("POST", "/tools/create-dicom", json=tagged, keep={"made": "ID"})
-    for path in ("content/0405-1001", "content/0405-0010"):
-        book.succeed("GET", f"/instances/{{made}}/{path}")
-    given = book.curator.server.http.get(book.curator.fill("/instances/{made}/file")).content
-    assert dcmread(io.BytesIO(given))[0x0405, 0x1001].value.rstrip(b"\0") == text.encode()
 
 
 @pytest.mark.parametrize("encoding", ["identity", "gzip", "deflate", "gzip, deflate"])

@@ -85,10 +85,14 @@ def table(measured: Mapping[str, Any]) -> str:
     for name, row in measured["tasks"].items():
         verdict = {True: f"  bar {BAR}: met", False: f"  bar {BAR}: missed", None: ""}[row["met"]]
         lines.append(
-            f"{name:34}{row['stock']:10.0f}{row['curator']:11.0f}{row['ratio']:8.2f}"
+            f"{name:34}{_rate(row['stock']):>10}{_rate(row['curator']):>11}{row['ratio']:8.2f}"
             f"{row['processor ratio']:11.2f}{verdict}"
         )
     return "\n".join(lines) + "\n"
+
+
+def _rate(value: float) -> str:
+    return f"{value:.2f}" if value < 10 else f"{value:.0f}"
 
 
 def _tasks(files: list[bytes], clients: int, sender: OrthancServer) -> list[Task]:

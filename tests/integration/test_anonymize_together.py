@@ -217,7 +217,7 @@ def test_settings_of_the_server_change_nothing(
 
 
 def test_a_study_of_three_thousand_instances_fits_in_memory(new_server: ServerFactory) -> None:
-    server = new_server(Curator={"CacheMegabytes": 8})
+    server = new_server(in_memory=True, Curator={"CacheMegabytes": 8})
     count = 3000
     study = upload(server, ct_series(count, size=16, **SUBJECT))
     peak = memory(server)

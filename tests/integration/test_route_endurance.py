@@ -16,11 +16,17 @@ ARCHIVE = "modality:archive"
 HOUR = {ARCHIVE: {"Timeout": 3600, "Concurrency": 1}}
 """An archive may take so long for one instance; nothing else waits for it."""
 
+WHOLE = {"Seconds": 60, "Instances": INSTANCES}
+"""A series makes one batch, however long its upload takes."""
+
 
 def router_to(new_server: ServerFactory, scp: Scp) -> OrthancServer:
     return new_server(
         DicomModalities={"archive": scp.modality},
-        Curator={"Rules": [rule("archive", "StoredInstance", ARCHIVE)], "Destinations": HOUR},
+        Curator={
+            "Rules": [rule("archive", "StoredInstance", ARCHIVE, Batch=WHOLE)],
+            "Destinations": HOUR,
+        },
     )
 
 

@@ -63,7 +63,8 @@ SPARE = 4
 MEMORY, MEMORY_OF_A_ROUND = 48.0, 0.5
 """Megabytes that a process may grow by after it was warmed up, at once and with each round.
 
-A round stores some 200 instances.
+In six minutes it grew by 54 in 34 rounds on 1.13.0, by 42 in 45 on 1.12.7, nearly all of it in the
+first thirty. A round stores some 200 instances, so that half a megabyte is 2.5 kB of each.
 """
 
 CONSTANT = (
